@@ -1,0 +1,1 @@
+//! Every component that this build links, in one explicit list.

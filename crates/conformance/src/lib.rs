@@ -1,0 +1,1 @@
+//! One suite per building block, cases picked by declared features.

@@ -1,0 +1,1 @@
+//! Dapr resources: structs, YAML folders, validation.

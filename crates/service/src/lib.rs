@@ -1,0 +1,1 @@
+//! Process shell: flags, logs, metrics, health, signals, tasks.

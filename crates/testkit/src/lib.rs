@@ -1,0 +1,1 @@
+//! Starts processes, servers and small apps for tests.
