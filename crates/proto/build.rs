@@ -1,0 +1,55 @@
+//! Compiles `proto/` of the repository into Rust, without protoc.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prost::Message;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new("../../proto");
+    // The durabletask files import one another by bare name, so that their folder
+    // is an include of its own; the longer path must come first to win.
+    let includes = [root.join("durabletask"), root.to_path_buf()];
+    println!("cargo:rerun-if-changed={}", root.display());
+
+    let mut compiler = protox::Compiler::new(includes)?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(proto_files(root)?)?;
+    let mut descriptors = compiler.file_descriptor_set();
+    tonic_prost_build::configure()
+        .bytes(".")
+        .compile_fds(descriptors.clone())?;
+
+    // Comments are for rustdoc; they would only make the embedded set larger.
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+    }
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin");
+    fs::write(out, descriptors.encode_to_vec())?;
+    Ok(())
+}
+
+/// Every .proto file below `folder`, sorted, so that the output does not depend
+/// on the file system.
+fn proto_files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "proto")
+            {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
