@@ -6,6 +6,32 @@ use std::{env, fs};
 
 use prost::Message;
 
+/// Messages that carry secrets or what may be one; src/redacted.rs has their `Debug`.
+const REDACTED: [&str; 22] = [
+    ".dapr.proto.common.v1.StreamPayload",
+    ".dapr.proto.components.v1.GetSecretResponse",
+    ".dapr.proto.components.v1.MetadataRequest",
+    ".dapr.proto.components.v1.SecretResponse",
+    ".dapr.proto.internals.v1.ListStringValue",
+    ".dapr.proto.operator.v1.ComponentUpdateEvent",
+    ".dapr.proto.operator.v1.ConfigurationUpdateEvent",
+    ".dapr.proto.operator.v1.GetConfigurationResponse",
+    ".dapr.proto.operator.v1.GetHTTPEndpointResponse",
+    ".dapr.proto.operator.v1.HTTPEndpointUpdateEvent",
+    ".dapr.proto.operator.v1.ListComponentResponse",
+    ".dapr.proto.operator.v1.ListHTTPEndpointsResponse",
+    ".dapr.proto.operator.v1.ListMCPServersResponse",
+    ".dapr.proto.operator.v1.MCPServerUpdateEvent",
+    ".dapr.proto.runtime.v1.GetSecretResponse",
+    ".dapr.proto.runtime.v1.SecretResponse",
+    ".dapr.proto.runtime.v1.SubtleDecryptResponse",
+    ".dapr.proto.runtime.v1.SubtleEncryptRequest",
+    ".dapr.proto.runtime.v1.SubtleUnwrapKeyResponse",
+    ".dapr.proto.runtime.v1.SubtleWrapKeyRequest",
+    ".dapr.proto.sentry.v1.SignCertificateRequest",
+    ".dapr.proto.sentry.v1.SignCertificateResponse",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new("../../proto");
     // The durabletask files import one another by bare name, so that their folder
@@ -19,9 +45,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_source_info(true)
         .open_files(proto_files(root)?)?;
     let mut descriptors = compiler.file_descriptor_set();
+    let mut config = tonic_prost_build::Config::new();
+    config
+        .enable_type_names()
+        .type_name_domain(["."], "type.googleapis.com")
+        .skip_debug(REDACTED);
+    // Sorted maps make the encoding deterministic, which signed workflow history asks
+    // for, and are what the component traits take.
     tonic_prost_build::configure()
         .bytes(".")
-        .compile_fds(descriptors.clone())?;
+        .btree_map(".")
+        .compile_fds_with_config(descriptors.clone(), config)?;
 
     // Comments are for rustdoc; they would only make the embedded set larger.
     for file in &mut descriptors.file {

@@ -1,10 +1,12 @@
 //! Messages and services of every Dapr protocol, generated from `proto/`.
 //!
-//! `bytes` fields are `bytes::Bytes`; `google.protobuf` types are those of
+//! `bytes` fields are `bytes::Bytes` and maps are `BTreeMap`s; `google.protobuf` types are those of
 //! `prost_types`, and its wrappers (`StringValue` ...) are plain `Option`s.
 
 // Generated code is not ours to tidy.
 #![allow(clippy::large_enum_variant, clippy::doc_markdown)]
+
+mod redacted;
 
 /// The packages below `dapr.proto`.
 pub mod dapr {
