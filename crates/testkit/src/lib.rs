@@ -1,1 +1,18 @@
 //! Starts processes, servers and small apps for tests.
+//!
+//! Everything binds loopback on a port nobody else has, ends with the value
+//! that started it, and waits by polling with a deadline.
+
+mod app;
+mod eventually;
+mod http;
+mod port;
+mod process;
+mod skip;
+
+pub use app::{App, Recorded, Response};
+pub use eventually::{DEADLINE, eventually};
+pub use http::{Http, Reply};
+pub use port::{free_port, free_ports};
+pub use process::{Process, ProcessBuilder, binary, program};
+pub use skip::skip;

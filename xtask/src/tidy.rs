@@ -1,0 +1,361 @@
+//! Rules of the repository that no compiler checks: who may use whom, names,
+//! file lengths, and nothing that only exists on one machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+
+/// Who may use whom, by package name; `crates/*` stands for every crate there.
+///
+/// A package that is missing here fails the check, so that a new crate takes
+/// its place in the table first. ARCHITECTURE.md shows the same table.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("proto", &[]),
+    ("component", &[]),
+    ("service", &[]),
+    ("resources", &[]),
+    ("builtin", &["component"]),
+    ("sqlite", &["component"]),
+    ("redis-components", &["component"]),
+    ("postgres", &["component"]),
+    ("components-all", &["component", "components/*"]),
+    ("sidecar", &["crates/*", "components-all"]),
+    ("cli", &["resources", "proto", "service"]),
+    ("testkit", &[]),
+    ("conformance", &["component"]),
+    ("examples", &["proto"]),
+    ("e2e", &["testkit"]),
+    (
+        "xtask",
+        &["component", "components-all", "resources", "testkit"],
+    ),
+];
+
+/// What only tests may use, whoever they belong to.
+const FOR_TESTS: &[&str] = &["testkit", "conformance"];
+
+/// Crates that a package must not link, not even through others.
+const MUST_NOT_LINK: &[(&str, &[&str])] = &[
+    ("sidecar", &["kube", "k8s-openapi"]),
+    ("builtin", &["hyper", "axum", "tonic"]),
+];
+
+const BANNED: &[&str] = &[
+    "chrono",
+    "native-tls",
+    "openssl",
+    "openssl-sys",
+    "ring",
+    "rsa",
+];
+
+/// Names that say nothing about what lives behind them.
+const EMPTY_NAMES: &[&str] = &[
+    "common", "context", "helper", "helpers", "manager", "types", "util", "utils",
+];
+
+const LONGEST_FILE: usize = 800;
+const LONGEST_MAIN: usize = 60;
+
+/// Files that may be longer, with the reason.
+const LONG_FILES: &[(&str, &str)] = &[];
+
+// Put together here, so that this file does not contain what it looks for.
+const MACHINE_PATHS: &[&str] = &[
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("/ho", "me/"),
+    concat!("/fa", "rm/"),
+];
+
+/// Checks every rule and lists all violations.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let metadata = Metadata::load()?;
+    let mut faults = Vec::new();
+    faults.extend(dependencies(&metadata));
+    faults.extend(links(&metadata));
+    let root = Path::new(&metadata.workspace_root);
+    for file in tracked_files(root)? {
+        // A file that was deleted but not yet committed has no text to check.
+        if let Ok(text) = std::fs::read_to_string(root.join(&file)) {
+            faults.extend(file_faults(&file, &text));
+        }
+    }
+    if !faults.is_empty() {
+        bail!("{} faults:\n  {}", faults.len(), faults.join("\n  "));
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    resolve: Resolve,
+    workspace_members: BTreeSet<String>,
+    workspace_root: String,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+    manifest_path: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    kind: Option<String>,
+    path: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<Link>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    pkg: String,
+    dep_kinds: Vec<LinkKind>,
+}
+
+#[derive(Deserialize)]
+struct LinkKind {
+    kind: Option<String>,
+}
+
+impl Metadata {
+    fn load() -> anyhow::Result<Self> {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let output = Command::new(cargo)
+            .args(["metadata", "--format-version", "1", "--all-features"])
+            .output()
+            .context("cannot run cargo metadata")?;
+        ensure!(
+            output.status.success(),
+            "cargo metadata failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).context("cargo metadata printed something new")
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Package> {
+        let ours = |package: &&Package| self.workspace_members.contains(&package.id);
+        self.packages.iter().filter(ours)
+    }
+
+    /// A member's folder below the root, for example `crates/proto`.
+    fn folder<'a>(&self, package: &'a Package) -> &'a str {
+        let path = package.manifest_path.strip_prefix(&self.workspace_root);
+        path.unwrap_or(&package.manifest_path)
+            .trim_start_matches('/')
+            .trim_end_matches("/Cargo.toml")
+    }
+}
+
+fn dependencies(metadata: &Metadata) -> Vec<String> {
+    let folders: BTreeMap<_, _> = metadata
+        .members()
+        .map(|package| (package.name.as_str(), metadata.folder(package)))
+        .collect();
+    let mut faults = Vec::new();
+    for package in metadata.members() {
+        if EMPTY_NAMES.contains(&package.name.as_str()) {
+            faults.push(format!(
+                "crate {:?}: name it for what it does",
+                package.name
+            ));
+        }
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == package.name) else {
+            let name = &package.name;
+            faults.push(format!(
+                "crate {name:?} is missing in the table of xtask/src/tidy.rs"
+            ));
+            continue;
+        };
+        let ours = package.dependencies.iter().filter(|d| d.path.is_some());
+        for dependency in ours {
+            let name = dependency.name.as_str();
+            let for_tests = dependency.kind.as_deref() == Some("dev");
+            let folder = folders.get(name).copied().unwrap_or_default();
+            if !(may_use(allowed, name, folder) || for_tests && FOR_TESTS.contains(&name)) {
+                faults.push(format!("{} may not use {name}", package.name));
+            }
+        }
+    }
+    faults
+}
+
+fn may_use(allowed: &[&str], name: &str, folder: &str) -> bool {
+    // A crate that only tests use is never covered by a whole folder.
+    let by_folder = |rule: &str| {
+        let parent = rule.strip_suffix('*');
+        !FOR_TESTS.contains(&name) && parent.is_some_and(|parent| folder.starts_with(parent))
+    };
+    allowed.iter().any(|rule| *rule == name || by_folder(rule))
+}
+
+fn links(metadata: &Metadata) -> Vec<String> {
+    let mut faults = Vec::new();
+    let names: BTreeMap<_, _> = metadata
+        .packages
+        .iter()
+        .map(|package| (package.id.as_str(), package.name.as_str()))
+        .collect();
+    for package in metadata.members() {
+        let linked: BTreeSet<_> = linked(metadata, &package.id)
+            .into_iter()
+            .filter_map(|id| names.get(id).copied())
+            .collect();
+        let own = MUST_NOT_LINK
+            .iter()
+            .filter(|(name, _)| *name == package.name);
+        let forbidden = own.flat_map(|(_, crates)| crates.iter()).chain(BANNED);
+        for name in forbidden.filter(|name| linked.contains(**name)) {
+            faults.push(format!(
+                "{} links {name}; `cargo tree -p {} -i {name}` shows why",
+                package.name, package.name
+            ));
+        }
+    }
+    faults
+}
+
+/// Everything a package's programs contain: no test and no build dependencies.
+fn linked<'a>(metadata: &'a Metadata, root: &'a str) -> BTreeSet<&'a str> {
+    let nodes: BTreeMap<_, _> = metadata
+        .resolve
+        .nodes
+        .iter()
+        .map(|node| (node.id.as_str(), node))
+        .collect();
+    let mut found = BTreeSet::new();
+    let mut open = vec![root];
+    while let Some(id) = open.pop() {
+        if !found.insert(id) {
+            continue;
+        }
+        let links = nodes.get(id).into_iter().flat_map(|node| &node.deps);
+        let normal = links.filter(|link| link.dep_kinds.iter().any(|kind| kind.kind.is_none()));
+        open.extend(normal.map(|link| link.pkg.as_str()));
+    }
+    found
+}
+
+/// What git knows plus what it would take, so that the check works before a commit.
+fn tracked_files(root: &Path) -> anyhow::Result<Vec<String>> {
+    let output = Command::new("git")
+        .current_dir(root)
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .output()
+        .context("cannot run git ls-files")?;
+    ensure!(output.status.success(), "git ls-files failed");
+    let list = String::from_utf8(output.stdout).context("a file name is not UTF-8")?;
+    Ok(list.lines().map(str::to_owned).collect())
+}
+
+fn file_faults(file: &str, text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let path = Path::new(file);
+    let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+    if is_rust {
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let folder = path
+            .parent()
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str());
+        if let Some(name) = [stem, folder]
+            .into_iter()
+            .flatten()
+            .find(|n| EMPTY_NAMES.contains(n))
+        {
+            faults.push(format!(
+                "{file}: {name:?} says nothing; name it for what it does"
+            ));
+        }
+        let lines = text.lines().count();
+        let excused = LONG_FILES.iter().any(|(name, _)| *name == file);
+        if lines > LONGEST_FILE && !excused {
+            faults.push(format!(
+                "{file}: {lines} lines, at most {LONGEST_FILE}; split it"
+            ));
+        }
+        if path.ends_with("src/main.rs") && lines >= LONGEST_MAIN {
+            faults.push(format!(
+                "{file}: {lines} lines, under {LONGEST_MAIN}; move code to lib.rs"
+            ));
+        }
+    }
+    for (number, line) in text.lines().enumerate() {
+        if let Some(found) = MACHINE_PATHS.iter().find(|path| has_path(line, path)) {
+            let number = number + 1;
+            faults.push(format!(
+                "{file}:{number}: {found} exists only on some machines"
+            ));
+        }
+    }
+    faults
+}
+
+/// Whether a line names this absolute path, and not one that only ends like it.
+fn has_path(line: &str, path: &str) -> bool {
+    line.match_indices(path).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || "._-}~*/".contains(c))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_decides_by_name_and_by_folder() {
+        #[track_caller]
+        fn check(allowed: &[&str], name: &str, folder: &str, expected: bool) {
+            assert_eq!(
+                may_use(allowed, name, folder),
+                expected,
+                "{name} in {folder}"
+            );
+        }
+        check(&["component"], "component", "crates/component", true);
+        check(&["component"], "proto", "crates/proto", false);
+        check(&["crates/*"], "proto", "crates/proto", true);
+        check(&["crates/*"], "testkit", "crates/testkit", false);
+        check(&["crates/*"], "sqlite", "components/sqlite", false);
+    }
+
+    #[test]
+    fn faults_of_files_name_the_place() {
+        #[track_caller]
+        fn check(file: &str, text: &str, expected: Option<&str>) {
+            let faults = file_faults(file, text);
+            match expected {
+                Some(part) => assert!(faults.iter().any(|f| f.contains(part)), "{faults:?}"),
+                None => assert!(faults.is_empty(), "{faults:?}"),
+            }
+        }
+        let path = format!("a\nsee {}x\n", MACHINE_PATHS[0]);
+        check("README.md", &path, Some("README.md:2"));
+        let relative = format!("a{}x", MACHINE_PATHS[0]);
+        check("README.md", &relative, None);
+        check("a/src/utils.rs", "", Some("utils"));
+        check("a/src/types/mod.rs", "", Some("types"));
+        check("a/src/lib.rs", &"\n".repeat(801), Some("801 lines"));
+        check("a/table.json", &"\n".repeat(801), None);
+        check("a/src/main.rs", &"\n".repeat(60), Some("60 lines"));
+        check("a/src/main.rs", &"\n".repeat(59), None);
+    }
+}
