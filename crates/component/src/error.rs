@@ -31,7 +31,11 @@ pub enum ErrorKind {
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
     }
 
     pub fn config(message: impl Into<String>) -> Self {
@@ -52,7 +56,10 @@ impl Error {
 
     /// For an optional ability that the component's `features()` do not list.
     pub fn unsupported(what: &str) -> Self {
-        Self::new(ErrorKind::Unsupported, format!("{what} is not supported by this component"))
+        Self::new(
+            ErrorKind::Unsupported,
+            format!("{what} is not supported by this component"),
+        )
     }
 
     /// Upstream's text for a mismatch starts with a fixed phrase that clients match on.
@@ -62,18 +69,27 @@ impl Error {
     }
 
     pub fn etag_invalid(cause: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::EtagInvalid, format!("invalid etag value: {cause}"))
+        Self::new(
+            ErrorKind::EtagInvalid,
+            format!("invalid etag value: {cause}"),
+        )
     }
 
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         self.source = Some(source.into());
         self
     }
 
     /// Whether the same call may succeed when it is made again.
     pub fn is_retriable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::RateLimited | ErrorKind::Internal)
+        matches!(
+            self.kind,
+            ErrorKind::Unavailable | ErrorKind::RateLimited | ErrorKind::Internal
+        )
     }
 }
 

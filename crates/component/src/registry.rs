@@ -36,22 +36,47 @@ impl Status {
     }
 }
 
-/// What the catalogue says of one component type and version.
-#[derive(Clone, Copy)]
+/// What the catalogue says of one component type and version. Written as a
+/// literal over [`Descriptor::new`].
+#[derive(Clone, Copy, Debug)]
 pub struct Descriptor {
-    /// For example `state`.
+    /// For example `state`. Set by the registry.
     pub block: &'static str,
     /// For example `redis`.
     pub name: &'static str,
+    /// Other names of the same type and version.
+    pub aliases: &'static [&'static str],
     /// `v1`, `v2` ...
     pub version: &'static str,
-    /// Used when a resource gives no version.
+    /// Used when a resource gives no version of a type that has several.
     pub default_version: bool,
+    /// For example `Redis`.
     pub title: &'static str,
     pub status: Status,
+    /// The words of the metadata API for what it always can do.
+    pub features: &'static [&'static str],
     /// What the tests run it against, for example `redis 7 (Debian)`.
     pub tested_with: &'static str,
+    /// The metadata's schema. Set by the registry.
     pub schema: fn() -> Schema,
+}
+
+impl Descriptor {
+    /// Version `v1`, status stable, no features.
+    pub const fn new(name: &'static str, title: &'static str) -> Self {
+        Self {
+            block: "",
+            name,
+            aliases: &[],
+            version: "v1",
+            default_version: false,
+            title,
+            status: Status::Stable,
+            features: &[],
+            tested_with: "itself",
+            schema: Schema::default,
+        }
+    }
 }
 
 type Opening<T> = Pin<Box<dyn Future<Output = Result<Arc<T>>> + Send>>;
@@ -63,14 +88,6 @@ struct Entry<T: ?Sized> {
     open: Open<T>,
 }
 
-/// Every component type this build can open. Filled once, by explicit calls,
-/// before anything is loaded; an entry is two pointers and costs nothing else.
-#[derive(Default)]
-pub struct Registry {
-    state: Kind<dyn StateStore>,
-    secrets: Kind<dyn SecretStore>,
-}
-
 struct Kind<T: ?Sized>(BTreeMap<&'static str, Vec<Entry<T>>>);
 
 impl<T: ?Sized> Default for Kind<T> {
@@ -79,35 +96,102 @@ impl<T: ?Sized> Default for Kind<T> {
     }
 }
 
+/// The versions that a resource without one means.
+fn initial(version: &str) -> bool {
+    matches!(version, "" | "v0" | "v1")
+}
+
 impl<T: ?Sized> Kind<T> {
     fn add(&mut self, descriptor: Descriptor, open: Open<T>) {
-        self.0.entry(descriptor.name).or_default().push(Entry { descriptor, open });
+        for name in descriptor.aliases.iter().copied().chain([descriptor.name]) {
+            self.0
+                .entry(name)
+                .or_default()
+                .push(Entry { descriptor, open });
+        }
     }
 
-    /// Types are matched in lower case. Versions ``, `v0` and `v1` are the same
-    /// unless the type marks another default.
+    /// Types and versions are matched in lower case. Versions ``, `v0` and `v1`
+    /// are the same, unless the type has several: then an empty one is its default.
     fn find(&self, name: &str, version: &str) -> Option<Open<T>> {
         let entries = self.0.get(name.to_ascii_lowercase().as_str())?;
         let version = version.to_ascii_lowercase();
-        let initial = matches!(version.as_str(), "" | "v0" | "v1");
-        entries
+        let several = entries.len() > 1;
+        let found = entries.iter().find(|e| {
+            e.descriptor.version == version
+                || if several {
+                    version.is_empty() && e.descriptor.default_version
+                } else {
+                    initial(&version)
+                }
+        });
+        found.map(|e| e.open)
+    }
+
+    fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+        let all = self
+            .0
             .iter()
-            .find(|e| match version.as_str() {
-                "" => e.descriptor.default_version || entries.len() == 1,
-                v => e.descriptor.version == v || (initial && e.descriptor.version == "v1"),
-            })
-            .map(|e| e.open)
+            .flat_map(|(name, entries)| entries.iter().map(move |e| (name, &e.descriptor)));
+        all.filter(|(name, d)| d.name == **name).map(|(_, d)| d)
     }
 }
 
+/// Every component type this build can open. Filled once, by explicit calls,
+/// before anything is loaded; an entry is two pointers and costs nothing else.
+#[derive(Default)]
+pub struct Registry {
+    state: Kind<dyn StateStore>,
+    secrets: Kind<dyn SecretStore>,
+}
+
 impl Registry {
+    /// Adds a state store type.
     pub fn state<T: Component + StateStore>(&mut self, descriptor: Descriptor) {
-        let descriptor = Descriptor { block: "state", schema: || schema_for!(T::Config), ..descriptor };
-        self.state.add(descriptor, |properties, env| {
-            Box::pin(async move {
-                let config = metadata::decode(&properties)?;
-                Ok(Arc::new(T::open(config, env).await?) as Arc<dyn StateStore>)
-            })
-        });
+        self.state
+            .add(described::<T>("state", descriptor), |properties, env| {
+                Box::pin(
+                    async move { Ok(open::<T>(&properties, env).await? as Arc<dyn StateStore>) },
+                )
+            });
     }
+
+    /// Adds a secret store type.
+    pub fn secrets<T: Component + SecretStore>(&mut self, descriptor: Descriptor) {
+        self.secrets.add(
+            described::<T>("secretstores", descriptor),
+            |properties, env| {
+                Box::pin(
+                    async move { Ok(open::<T>(&properties, env).await? as Arc<dyn SecretStore>) },
+                )
+            },
+        );
+    }
+
+    /// How to open a state store; `name` without the `state.` in front.
+    pub fn state_store(&self, name: &str, version: &str) -> Option<Open<dyn StateStore>> {
+        self.state.find(name, version)
+    }
+
+    /// How to open a secret store; `name` without the `secretstores.` in front.
+    pub fn secret_store(&self, name: &str, version: &str) -> Option<Open<dyn SecretStore>> {
+        self.secrets.find(name, version)
+    }
+
+    /// Every type and version once, by block and name.
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+        self.secrets.descriptors().chain(self.state.descriptors())
+    }
+}
+
+fn described<T: Component>(block: &'static str, descriptor: Descriptor) -> Descriptor {
+    Descriptor {
+        block,
+        schema: || schema_for!(T::Config),
+        ..descriptor
+    }
+}
+
+async fn open<T: Component>(properties: &metadata::Properties, env: Env) -> Result<Arc<T>> {
+    Ok(Arc::new(T::open(metadata::decode(properties)?, env).await?))
 }

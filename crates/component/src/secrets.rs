@@ -29,7 +29,10 @@ pub trait SecretStore: Send + Sync + 'static {
     async fn get(&self, name: &str, metadata: &BTreeMap<String, String>) -> Result<Secret>;
 
     /// All secrets by name.
-    async fn bulk_get(&self, metadata: &BTreeMap<String, String>) -> Result<BTreeMap<String, Secret>>;
+    async fn bulk_get(
+        &self,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, Secret>>;
 
     /// A counter that moves when secrets may have changed, for stores that can
     /// tell. The runtime then reads again what components refer to.

@@ -1,9 +1,15 @@
 //! State stores.
 
+mod bulk;
+mod request;
+
 use std::collections::BTreeMap;
+use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use request::{Like, TTL_EXPIRE_TIME, TTL_IN_SECONDS, prefix, ttl_in_seconds};
 
 use crate::{Error, Result};
 
@@ -109,7 +115,10 @@ impl Features {
 
     /// The words of the metadata API.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.iter().filter(move |(f, _)| self.has(*f)).map(|(_, name)| *name)
+        Self::NAMES
+            .iter()
+            .filter(move |(f, _)| self.has(*f))
+            .map(|(_, name)| *name)
     }
 }
 
@@ -215,6 +224,18 @@ pub struct BulkItem {
 #[derive(Debug)]
 pub struct BulkError(pub Vec<(String, Error)>);
 
+impl fmt::Display for BulkError {
+    /// One line per key, as upstream joins errors.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (key, error)) in self.0.iter().enumerate() {
+            write!(f, "{}{key}: {error}", if i == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BulkError {}
+
 #[derive(Clone, Debug, Default)]
 pub struct QueryPage {
     pub results: Vec<QueryItem>,
@@ -245,5 +266,3 @@ pub struct KeysPage {
     /// `None` on the last page.
     pub token: Option<String>,
 }
-
-mod bulk;
