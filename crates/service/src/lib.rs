@@ -1,1 +1,19 @@
-//! Process shell: flags, logs, metrics, health, signals, tasks.
+//! The process shell that every binary stands in: command line, log lines,
+//! metrics, health, signals, listeners and the tracker that owns every task.
+
+pub mod duration;
+pub mod flags;
+pub mod health;
+pub mod log;
+pub mod metrics;
+pub mod net;
+pub mod quote;
+pub mod signals;
+
+mod http;
+mod tasks;
+mod version;
+
+pub use log::fatal;
+pub use tasks::Tasks;
+pub use version::{BUILD, COMMIT, VERSION, build_info};

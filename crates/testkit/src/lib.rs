@@ -7,6 +7,7 @@ mod app;
 mod eventually;
 mod http;
 mod port;
+pub mod postgres;
 mod process;
 mod skip;
 

@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 pub use join::Join;
+pub use quantity::parse as quantity;
 pub use request::{priority, raw_payload, ttl};
 pub use values::{ByteSize, Millis, Seconds, Sensitive, StrictBool};
 

@@ -1,7 +1,7 @@
 //! Kubernetes quantities: `5Mi`, `100k`, `1.5G`, `2e3`.
 
 /// Whole units, rounded up. `None` for other texts, negative numbers and overflow.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub fn parse(text: &str) -> Option<u64> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let end = text
         .find(|c: char| c != '.' && !c.is_ascii_digit())

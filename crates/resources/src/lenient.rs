@@ -1,0 +1,281 @@
+//! Decoding with the leniency of upstream's: null is the zero value of any
+//! field, field names match in any case, and a number or boolean is taken for
+//! a text. A wrapper around any serde deserializer, so that errors keep their
+//! places in the file.
+
+use std::fmt;
+
+use serde::de::value::{MapDeserializer, SeqDeserializer, StringDeserializer};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+use serde_json::Value;
+
+/// Decodes a resource or a part of one from JSON, as leniently as from a file.
+pub fn from_json<T: DeserializeOwned>(value: Value) -> Result<T, serde_json::Error> {
+    decode(value)
+}
+
+pub(crate) fn decode<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
+    T::deserialize(Lenient(from))
+}
+
+struct Lenient<D>(D);
+
+/// What the target asked for: it decides the zero value and what is converted.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Text,
+    Bool,
+    Number,
+    List,
+    Map,
+    Struct(&'static [&'static str]),
+}
+
+macro_rules! wanted {
+    ($($method:ident $wanted:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            self.0.deserialize_option(Wrap { visitor, wanted: Wanted::$wanted })
+        })*
+    };
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Lenient<D> {
+    type Error = D::Error;
+
+    wanted!(
+        deserialize_bool Bool
+        deserialize_i8 Number deserialize_i16 Number deserialize_i32 Number deserialize_i64 Number
+        deserialize_u8 Number deserialize_u16 Number deserialize_u32 Number deserialize_u64 Number
+        deserialize_f32 Number deserialize_f64 Number
+        deserialize_str Text deserialize_string Text
+        deserialize_seq List
+        deserialize_map Map
+    );
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_option(Wrap {
+            visitor,
+            wanted: Wanted::Struct(fields),
+        })
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_option(Optional(visitor))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_ignored_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        i128 u128 char bytes byte_buf unit unit_struct tuple tuple_struct enum identifier
+    }
+}
+
+struct Optional<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Optional<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<V::Value, E> {
+        self.0.visit_none()
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
+        self.0.visit_none()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+        self.0.visit_some(Lenient(inner))
+    }
+}
+
+struct Wrap<V> {
+    visitor: V,
+    wanted: Wanted,
+}
+
+impl<'de, V: Visitor<'de>> Wrap<V> {
+    fn zero<E: Error>(self) -> Result<V::Value, E> {
+        match self.wanted {
+            Wanted::Text => self.visitor.visit_str(""),
+            Wanted::Bool => self.visitor.visit_bool(false),
+            Wanted::Number => self.visitor.visit_u64(0),
+            Wanted::List => self
+                .visitor
+                .visit_seq(SeqDeserializer::new(std::iter::empty::<()>())),
+            Wanted::Map | Wanted::Struct(_) => self
+                .visitor
+                .visit_map(MapDeserializer::new(std::iter::empty::<((), ())>())),
+        }
+    }
+
+    fn is_text(&self) -> bool {
+        matches!(self.wanted, Wanted::Text)
+    }
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Wrap<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.visitor.expecting(f)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<V::Value, E> {
+        self.zero()
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
+        self.zero()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+        match self.wanted {
+            Wanted::Text => inner.deserialize_string(self),
+            Wanted::Bool => inner.deserialize_bool(self),
+            // The source knows the number's own form; the target checks the range.
+            Wanted::Number => inner.deserialize_any(self),
+            Wanted::List => inner.deserialize_seq(self),
+            Wanted::Map | Wanted::Struct(_) => inner.deserialize_map(self),
+        }
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<V::Value, E> {
+        if self.is_text() {
+            self.visitor.visit_string(value.to_string())
+        } else {
+            self.visitor.visit_bool(value)
+        }
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<V::Value, E> {
+        if self.is_text() {
+            self.visitor.visit_string(value.to_string())
+        } else {
+            self.visitor.visit_i64(value)
+        }
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<V::Value, E> {
+        if self.is_text() {
+            self.visitor.visit_string(value.to_string())
+        } else {
+            self.visitor.visit_u64(value)
+        }
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
+        if self.is_text() {
+            self.visitor.visit_string(value.to_string())
+        } else {
+            self.visitor.visit_f64(value)
+        }
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<V::Value, E> {
+        self.visitor.visit_str(value)
+    }
+
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<V::Value, E> {
+        self.visitor.visit_borrowed_str(value)
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<V::Value, E> {
+        self.visitor.visit_string(value)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
+        self.visitor.visit_seq(Items(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
+        let fields = if let Wanted::Struct(fields) = self.wanted {
+            Some(fields)
+        } else {
+            None
+        };
+        self.visitor.visit_map(Entries { entries, fields })
+    }
+}
+
+struct Items<A>(A);
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<A> {
+    type Error = A::Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, A::Error> {
+        self.0.next_element_seed(Seed(seed))
+    }
+}
+
+struct Entries<A> {
+    entries: A,
+    /// The names of a struct's fields; a map keeps its keys as they are.
+    fields: Option<&'static [&'static str]>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        let Some(fields) = self.fields else {
+            return self.entries.next_key_seed(seed);
+        };
+        let Some(key) = self.entries.next_key::<String>()? else {
+            return Ok(None);
+        };
+        let any_case = || fields.iter().find(|f| f.eq_ignore_ascii_case(&key));
+        let name = match fields.iter().find(|f| **f == key).or_else(any_case) {
+            Some(field) => (*field).to_owned(),
+            None => key,
+        };
+        seed.deserialize(StringDeserializer::new(name)).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, A::Error> {
+        self.entries.next_value_seed(Seed(seed))
+    }
+}
+
+struct Seed<T>(T);
+
+impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for Seed<T> {
+    type Value = T::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<T::Value, D::Error> {
+        self.0.deserialize(Lenient(from))
+    }
+}

@@ -1,0 +1,1 @@
+//! What the example applications share: a client of their sidecar and a teller of the story.

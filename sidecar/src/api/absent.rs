@@ -1,0 +1,395 @@
+//! The routes and methods of blocks that are not configured: each answers the
+//! documented error after the checks that come before it.
+
+use axum::extract::{RawPathParams, Request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use bytes::Bytes;
+use proto::dapr::runtime::v1 as rt;
+use tonic::Status;
+
+use super::body;
+use super::error::{ApiError, Detail};
+use super::errors::{self, absent};
+use super::http::{Group, Routes};
+use super::path::{self, param};
+
+/// Answers for every block of which nothing is configured.
+#[derive(Clone)]
+pub(crate) struct Absent {
+    app_id: String,
+    namespace: String,
+}
+
+impl Absent {
+    pub(crate) fn new(app_id: &str, namespace: &str) -> Self {
+        Self {
+            app_id: app_id.into(),
+            namespace: namespace.into(),
+        }
+    }
+
+    pub(crate) fn pubsub(&self, name: &str) -> ApiError {
+        absent::pubsub(name, None)
+    }
+
+    pub(crate) fn binding(&self, name: &str) -> ApiError {
+        absent::output_binding(name)
+    }
+
+    pub(crate) fn configuration(&self) -> ApiError {
+        absent::configuration()
+    }
+
+    /// The expiry is checked before anything else.
+    pub(crate) fn lock(&self, store: &str, expiry: Option<i32>) -> ApiError {
+        if expiry.is_some_and(|seconds| seconds <= 0) {
+            return absent::lock_expiry(store);
+        }
+        absent::lock()
+    }
+
+    pub(crate) fn crypto(&self) -> ApiError {
+        absent::crypto()
+    }
+
+    pub(crate) fn actor(&self, kind: &str) -> ApiError {
+        if kind.starts_with("dapr.internal.") {
+            return absent::reserved_actor_type(kind);
+        }
+        absent::placement()
+    }
+
+    /// Calls do not check for reserved types.
+    pub(crate) fn actor_call(&self) -> ApiError {
+        absent::placement()
+    }
+
+    pub(crate) fn workflow(&self) -> ApiError {
+        absent::actor_state_store()
+    }
+
+    pub(crate) fn conversation(&self, name: &str) -> ApiError {
+        absent::conversation(name)
+    }
+
+    pub(crate) fn schedule_job(&self) -> ApiError {
+        absent::scheduler(
+            "DAPR_SCHEDULER_SCHEDULE_JOB",
+            "schedule job",
+            &self.app_id,
+            &self.namespace,
+        )
+    }
+
+    pub(crate) fn get_job(&self) -> ApiError {
+        absent::scheduler(
+            "DAPR_SCHEDULER_GET_JOB",
+            "get job",
+            &self.app_id,
+            &self.namespace,
+        )
+    }
+
+    pub(crate) fn delete_job(&self) -> ApiError {
+        absent::scheduler(
+            "DAPR_SCHEDULER_DELETE_JOB",
+            "delete job",
+            &self.app_id,
+            &self.namespace,
+        )
+    }
+
+    pub(crate) fn list_jobs(&self) -> ApiError {
+        absent::scheduler(
+            "DAPR_SCHEDULER_LIST_JOBS",
+            "list jobs",
+            &self.app_id,
+            &self.namespace,
+        )
+    }
+
+    /// A streaming subscription is refused once it has said to what.
+    pub(crate) async fn subscribe_topic<T>(
+        &self,
+        mut stream: tonic::Streaming<rt::SubscribeTopicEventsRequestAlpha1>,
+    ) -> Result<T, Status> {
+        use rt::subscribe_topic_events_request_alpha1::SubscribeTopicEventsRequestType::InitialRequest;
+        let first = stream
+            .message()
+            .await?
+            .and_then(|m| m.subscribe_topic_events_request_type);
+        let Some(InitialRequest(first)) = first else {
+            return Err(Status::unknown("initial request is required"));
+        };
+        if first.pubsub_name.is_empty() {
+            return Err(Status::unknown("pubsubName is required"));
+        }
+        if first.topic.is_empty() {
+            return Err(Status::unknown("topic is required"));
+        }
+        let message = format!("pubsub {} is not found", first.pubsub_name);
+        let details = vec![Detail::ErrorInfo {
+            reason: "DAPR_PUBSUB_NOT_FOUND".into(),
+            metadata: None,
+        }];
+        let code = tonic::Code::InvalidArgument;
+        Err(ApiError::rich(
+            "ERR_PUBSUB_NOT_FOUND",
+            errors::NOT_FOUND,
+            code,
+            message,
+            details,
+        )
+        .status())
+    }
+
+    pub(crate) fn routes(&self) -> Routes {
+        self.messaging()
+            .and(self.actors())
+            .and(self.workflows())
+            .and(self.rest())
+    }
+
+    fn messaging(&self) -> Routes {
+        let publish = || {
+            both(handler(|c| {
+                absent::pubsub(&c.name("pubsub"), Some(path::metadata(c.query())))
+            }))
+        };
+        let me = self.clone();
+        let binding = both(handler(move |c| {
+            match body::first_json::<serde_json::Value>(&c.body) {
+                Ok(_) => me.binding(&c.name("name")),
+                Err(e) => body::malformed(&e),
+            }
+        }));
+        Routes::new()
+            .add(
+                Group::new("publish", "v1"),
+                "/v1.0/publish/{pubsub}/{*topic}",
+                publish(),
+            )
+            .add(
+                Group::new("publish", "v1"),
+                "/v1.0/publish/bulk/{pubsub}/{*topic}",
+                publish(),
+            )
+            .add(
+                Group::new("publish", "v1alpha1"),
+                "/v1.0-alpha1/publish/bulk/{pubsub}/{*topic}",
+                publish(),
+            )
+            .add(
+                Group::new("bindings", "v1"),
+                "/v1.0/bindings/{name}",
+                binding,
+            )
+    }
+
+    fn actors(&self) -> Routes {
+        let group = Group::new("actors", "v1");
+        let me = self.clone();
+        let typed = move || {
+            let me = me.clone();
+            handler(move |c| me.actor(&c.name("type")))
+        };
+        let call = get(handler(|_| absent::placement())).post(handler(|_| absent::placement()));
+        let call = call
+            .put(handler(|_| absent::placement()))
+            .delete(handler(|_| absent::placement()));
+        Routes::new()
+            .add(group, "/v1.0/actors/{type}/{id}/method/{method}", call)
+            .add(group, "/v1.0/actors/{type}/{id}/state/{key}", get(typed()))
+            .add(group, "/v1.0/actors/{type}/{id}/state", both(typed()))
+            .add(
+                group,
+                "/v1.0/actors/{type}/{id}/reminders/{name}",
+                both(typed()).get(typed()).delete(typed()),
+            )
+            .add(
+                group,
+                "/v1.0/actors/{type}/{id}/timers/{name}",
+                both(typed()).delete(typed()),
+            )
+    }
+
+    fn workflows(&self) -> Routes {
+        let mut routes = Routes::new();
+        for (path, version) in [
+            ("v1.0", "v1"),
+            ("v1.0-beta1", "v1beta1"),
+            ("v1.0-alpha1", "v1alpha1"),
+        ] {
+            let group = Group::new("workflows", version);
+            let none = || handler(|_| absent::actor_state_store());
+            let base = format!("/{path}/workflows/{{component}}/{{id}}");
+            routes = routes.add(group, base.clone(), get(none()));
+            routes = routes.add(group, format!("{base}/raiseEvent/{{event}}"), post(none()));
+            for verb in ["start", "pause", "resume", "terminate", "purge"] {
+                routes = routes.add(group, format!("{base}/{verb}"), post(none()));
+            }
+        }
+        routes
+    }
+
+    fn rest(&self) -> Routes {
+        let mut routes = Routes::new();
+        for (path, version) in [("v1.0", "v1"), ("v1.0-alpha1", "v1alpha1")] {
+            let group = Group::new("configuration", version);
+            let none = || get(handler(|_| absent::configuration()));
+            routes = routes
+                .add(group, format!("/{path}/configuration/{{store}}"), none())
+                .add(
+                    group,
+                    format!("/{path}/configuration/{{store}}/subscribe"),
+                    none(),
+                )
+                .add(
+                    group,
+                    format!("/{path}/configuration/{{store}}/{{id}}/unsubscribe"),
+                    none(),
+                )
+                .add(
+                    Group::new("jobs", version),
+                    format!("/{path}/jobs/{{name}}"),
+                    self.job(),
+                );
+        }
+        let me = self.clone();
+        let lock = post(handler(move |c| {
+            let expiry = match c.json() {
+                Ok(body) => body
+                    .get("expiryInSeconds")
+                    .and_then(serde_json::Value::as_i64)
+                    .unwrap_or(0),
+                Err(e) => return errors::malformed(&e),
+            };
+            me.lock(
+                &c.name("store"),
+                Some(i32::try_from(expiry).unwrap_or(i32::MAX)),
+            )
+        }));
+        let unlock = post(handler(|c| match c.json() {
+            Ok(_) => absent::lock(),
+            Err(e) => errors::malformed(&e),
+        }));
+        let alpha1 = |name| Group::new(name, "v1alpha1");
+        let crypto = || put(handler(|_| absent::crypto()));
+        routes = routes
+            .add(alpha1("lock"), "/v1.0-alpha1/lock/{store}", lock)
+            .add(alpha1("unlock"), "/v1.0-alpha1/unlock/{store}", unlock)
+            .add(
+                alpha1("crypto"),
+                "/v1.0-alpha1/crypto/{name}/encrypt",
+                crypto(),
+            )
+            .add(
+                alpha1("crypto"),
+                "/v1.0-alpha1/crypto/{name}/decrypt",
+                crypto(),
+            );
+        for verb in [
+            "getkey",
+            "encrypt",
+            "decrypt",
+            "wrapkey",
+            "unwrapkey",
+            "sign",
+            "verify",
+        ] {
+            let path = format!("/v1.0-alpha1/subtlecrypto/{{name}}/{verb}");
+            routes = routes.add(
+                alpha1("subtlecrypto"),
+                path,
+                post(handler(|_| errors::unimplemented())),
+            );
+        }
+        for (path, version) in [("v1.0-alpha1", "v1alpha1"), ("v1.0-alpha2", "v1alpha2")] {
+            let converse = post(handler(|c| absent::conversation(&c.name("name"))));
+            let path = format!("/{path}/conversation/{{name}}/converse");
+            routes = routes.add(Group::new("conversation", version), path, converse);
+        }
+        routes
+    }
+
+    fn job(&self) -> MethodRouter {
+        let (a, b, c) = (self.clone(), self.clone(), self.clone());
+        post(handler(move |_| a.schedule_job()))
+            .merge(get(handler(move |_| b.get_job())))
+            .merge(delete(handler(move |_| c.delete_job())))
+    }
+}
+
+/// What a handler here may look at.
+struct Call {
+    params: Vec<(String, String)>,
+    query: Option<String>,
+    body: Bytes,
+}
+
+impl Call {
+    fn name(&self, wanted: &str) -> String {
+        self.params
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, v)| v.clone())
+            .unwrap_or_default()
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// An empty body counts as an empty object.
+    fn json(&self) -> Result<serde_json::Value, String> {
+        if self.body.is_empty() {
+            return Ok(serde_json::Value::Null);
+        }
+        serde_json::from_slice(&self.body).map_err(|e| e.to_string())
+    }
+}
+
+fn handler(
+    answer: impl Fn(Call) -> ApiError + Clone + Send + Sync + 'static,
+) -> impl Fn(RawPathParams, Request) -> std::pin::Pin<Box<dyn Future<Output = Response> + Send>>
++ Clone
++ Send
++ Sync
++ 'static {
+    move |params, req| {
+        let answer = answer.clone();
+        Box::pin(async move {
+            let mut decoded = Vec::new();
+            for (name, _) in &params {
+                match param(&params, name) {
+                    Ok(value) => decoded.push((name.to_owned(), value)),
+                    Err(refused) => return refused,
+                }
+            }
+            let query = req.uri().query().map(str::to_owned);
+            let body = match body::read(req.into_body()).await {
+                Ok(body) => body,
+                Err(e) => return errors::body_read(&e.to_string()).into_response(),
+            };
+            answer(Call {
+                params: decoded,
+                query,
+                body,
+            })
+            .into_response()
+        })
+    }
+}
+
+/// POST and PUT.
+fn both<H>(handler: H) -> MethodRouter
+where
+    H: Fn(RawPathParams, Request) -> std::pin::Pin<Box<dyn Future<Output = Response> + Send>>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    post(handler.clone()).put(handler)
+}

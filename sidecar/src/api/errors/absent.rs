@@ -1,0 +1,132 @@
+//! What blocks answer while nothing of their kind is configured.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use tonic::Code;
+
+use super::{BAD_REQUEST, INTERNAL, malformed_bare};
+use crate::api::error::{ApiError, Detail};
+
+/// `metadata` is that of the HTTP request; gRPC shows none.
+pub(crate) fn pubsub(name: &str, metadata: Option<BTreeMap<String, String>>) -> ApiError {
+    let message = format!("pubsub {name} is not configured");
+    let details = vec![Detail::ErrorInfo {
+        reason: "DAPR_PUBSUB_NOT_CONFIGURED".into(),
+        metadata,
+    }];
+    ApiError::rich(
+        "ERR_PUBSUB_NOT_CONFIGURED",
+        BAD_REQUEST,
+        Code::FailedPrecondition,
+        message,
+        details,
+    )
+}
+
+pub(crate) fn output_binding(name: &str) -> ApiError {
+    let message =
+        format!("error invoking output binding {name}: couldn't find output binding {name}");
+    ApiError::basic(
+        "ERR_INVOKE_OUTPUT_BINDING",
+        INTERNAL,
+        Code::Internal,
+        message,
+    )
+}
+
+pub(crate) fn configuration() -> ApiError {
+    let message = "configuration stores not configured";
+    ApiError::basic(
+        "ERR_CONFIGURATION_STORE_NOT_CONFIGURED",
+        INTERNAL,
+        Code::FailedPrecondition,
+        message,
+    )
+}
+
+pub(crate) fn lock() -> ApiError {
+    let message = "lock store is not configured";
+    ApiError::legacy(
+        "ERR_LOCK_STORE_NOT_CONFIGURED",
+        INTERNAL,
+        Code::FailedPrecondition,
+        message,
+    )
+}
+
+/// Checked before anything else of a lock call.
+pub(crate) fn lock_expiry(store: &str) -> ApiError {
+    malformed_bare(format!(
+        "ExpiryInSeconds is not positive in lock store {store}"
+    ))
+}
+
+pub(crate) fn crypto() -> ApiError {
+    let message = "crypto providers not configured";
+    ApiError::legacy(
+        "ERR_CRYPTO_PROVIDERS_NOT_CONFIGURED",
+        INTERNAL,
+        Code::Internal,
+        message,
+    )
+}
+
+pub(crate) fn placement() -> ApiError {
+    let message = "placement service is not configured";
+    ApiError::legacy(
+        "ERR_ACTOR_NO_PLACEMENT",
+        BAD_REQUEST,
+        Code::Unavailable,
+        message,
+    )
+}
+
+pub(crate) fn reserved_actor_type(kind: &str) -> ApiError {
+    let message = format!(
+        "actor type \"{kind}\" is reserved for the Dapr workflow runtime; direct actor API access is not permitted"
+    );
+    ApiError::legacy(
+        "ERR_ACTOR_TYPE_RESERVED",
+        StatusCode::FORBIDDEN,
+        Code::PermissionDenied,
+        message,
+    )
+}
+
+pub(crate) fn actor_state_store() -> ApiError {
+    let message = "the state store is not configured to use the actor runtime. Have you set the - name: \
+                   actorStateStore value: \"true\" in your state store component file?";
+    ApiError::legacy(
+        "ERR_ACTOR_RUNTIME_NOT_FOUND",
+        INTERNAL,
+        Code::Internal,
+        message,
+    )
+}
+
+pub(crate) fn conversation(name: &str) -> ApiError {
+    let message = format!("failed finding conversation component {name}");
+    ApiError::legacy(
+        "ERR_CONVERSATION_NOT_FOUND",
+        BAD_REQUEST,
+        Code::InvalidArgument,
+        message,
+    )
+}
+
+/// The four jobs calls fail alike while no scheduler address is set.
+pub(crate) fn scheduler(code: &'static str, verb: &str, app_id: &str, namespace: &str) -> ApiError {
+    let metadata = BTreeMap::from([
+        ("appID".to_owned(), app_id.to_owned()),
+        ("namespace".to_owned(), namespace.to_owned()),
+    ]);
+    let details = vec![Detail::ErrorInfo {
+        reason: code.into(),
+        metadata: Some(metadata),
+    }];
+    let message = format!(
+        "failed to {verb} due to: scheduler is not configured; set --scheduler-host-address"
+    );
+    ApiError::rich(code, INTERNAL, Code::Internal, message, details)
+}

@@ -1,0 +1,170 @@
+use component::ErrorKind;
+use expect_test::{Expect, expect};
+
+use super::*;
+
+/// Each line: HTTP status, gRPC code, HTTP body.
+fn check(errors: &[ApiError], expected: &Expect) {
+    let lines: Vec<String> = errors
+        .iter()
+        .map(|e| {
+            format!(
+                "{} {:?} {}",
+                e.http.as_u16(),
+                e.grpc,
+                String::from_utf8(e.body()).unwrap()
+            )
+        })
+        .collect();
+    expected.assert_eq(&(lines.join("\n") + "\n"));
+}
+
+#[test]
+fn common_errors_read_as_documented() {
+    check(
+        &[
+            unclassified("boom"),
+            bad_request("missing header 'dapr-key-name'"),
+            body_read("stream too large"),
+            malformed("EOF"),
+            malformed_bare("\"key\" is a required field"),
+            unimplemented(),
+            not_ready(&["runtime".into(), "x".into()]),
+            app_id_not_match(),
+            outbound_not_ready(),
+            no_invoke_target(),
+            invoke("b", "app id is empty", false),
+            invoke("b", "no", true),
+        ],
+        &expect![[r#"
+            500 Unknown {"errorCode":"ERROR","message":"boom"}
+            400 InvalidArgument {"errorCode":"ERR_BAD_REQUEST","message":"invalid request: missing header 'dapr-key-name'"}
+            400 InvalidArgument {"errorCode":"ERR_BODY_READ","message":"failed to read request body: stream too large"}
+            400 InvalidArgument {"errorCode":"ERR_MALFORMED_REQUEST","message":"failed deserializing HTTP body: EOF"}
+            400 InvalidArgument {"errorCode":"ERR_MALFORMED_REQUEST","message":"\"key\" is a required field"}
+            501 Unimplemented {"errorCode":"ERR_API_UNIMPLEMENTED","message":"this API is currently not implemented"}
+            500 Unavailable {"errorCode":"ERR_HEALTH_NOT_READY","message":"dapr is not ready: [runtime x]"}
+            500 Unavailable {"errorCode":"ERR_HEALTH_APPID_NOT_MATCH","message":"dapr app-id does not match"}
+            500 Unavailable {"errorCode":"ERR_OUTBOUND_HEALTH_NOT_READY","message":"dapr outbound is not ready"}
+            404 NotFound {"errorCode":"ERR_DIRECT_INVOKE","message":"failed getting app id either from the URL path or the header dapr-app-id"}
+            500 Internal {"errorCode":"ERR_DIRECT_INVOKE","message":"failed to invoke, id: b, err: app id is empty"}
+            403 Internal {"errorCode":"ERR_DIRECT_INVOKE","message":"failed to invoke, id: b, err: no"}
+        "#]],
+    );
+}
+
+#[test]
+fn state_errors_read_as_documented() {
+    check(
+        &[
+            state::not_configured("s", Some("app")),
+            state::not_found("s", None),
+            state::illegal_key("s", "a||b", "a||b"),
+            state::get("k", "s", "x"),
+            state::save(
+                "s",
+                "possible etag mismatch. error from state store: x",
+                ErrorKind::EtagMismatch,
+            ),
+            state::save("s", "invalid etag value: x", ErrorKind::EtagInvalid),
+            state::save("s", "x", ErrorKind::Internal),
+            state::delete("k", "x", ErrorKind::EtagMismatch),
+            state::transaction("x"),
+            state::unsupported_operation("move"),
+            state::no_transactions("s"),
+            state::no_query("s"),
+            state::too_many_operations("s", 3, 2),
+            state::query("s", "x"),
+        ],
+        &expect![[r#"
+            500 FailedPrecondition {"errorCode":"ERR_STATE_STORE_NOT_CONFIGURED","message":"state store s is not configured","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app"},"reason":"DAPR_STATE_NOT_CONFIGURED"}]}
+            400 InvalidArgument {"errorCode":"ERR_STATE_STORE_NOT_FOUND","message":"state store s is not found","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":null,"reason":"DAPR_STATE_NOT_FOUND"}]}
+            400 InvalidArgument {"errorCode":"ERR_MALFORMED_REQUEST","message":"input key/keyPrefix 'a||b' can't contain '||'","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":[{"field":"a||b","description":"input key/keyPrefix 'a||b' can't contain '||'"}]},{"@type":"type.googleapis.com/google.rpc.ResourceInfo","description":"","owner":"","resource_name":"s","resource_type":"state"},{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":null,"reason":"DAPR_STATE_ILLEGAL_KEY"}]}
+            500 Internal {"errorCode":"ERR_STATE_GET","message":"fail to get k from state store s: x"}
+            409 Aborted {"errorCode":"ERR_STATE_SAVE","message":"failed saving state in state store s: possible etag mismatch. error from state store: x"}
+            400 InvalidArgument {"errorCode":"ERR_STATE_SAVE","message":"failed saving state in state store s: invalid etag value: x"}
+            500 Internal {"errorCode":"ERR_STATE_SAVE","message":"failed saving state in state store s: x"}
+            409 Aborted {"errorCode":"ERR_STATE_DELETE","message":"failed deleting state with key k: x"}
+            500 Internal {"errorCode":"ERR_STATE_TRANSACTION","message":"error while executing state transaction: x"}
+            400 Unimplemented {"errorCode":"ERR_NOT_SUPPORTED_STATE_OPERATION","message":"operation type move not supported"}
+            500 Unimplemented {"errorCode":"ERR_STATE_STORE_NOT_SUPPORTED","message":"state store s doesn't support transactions","details":[{"@type":"type.googleapis.com/google.rpc.Help","links":[{"description":"Check the list of state stores and the features they support","url":"https://docs.dapr.io/reference/components-reference/supported-state-stores/"}]},{"@type":"type.googleapis.com/google.rpc.ResourceInfo","description":"","owner":"","resource_name":"s","resource_type":"state"},{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":null,"reason":"DAPR_STATE_TRANSACTIONS_NOT_SUPPORTED"}]}
+            500 Internal {"errorCode":"ERR_STATE_STORE_NOT_SUPPORTED","message":"state store does not support querying","details":[{"@type":"type.googleapis.com/google.rpc.ResourceInfo","description":"","owner":"","resource_name":"s","resource_type":"state"},{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":null,"reason":"DAPR_STATE_QUERYING_NOT_SUPPORTED"}]}
+            400 InvalidArgument {"errorCode":"ERR_STATE_STORE_TOO_MANY_TRANSACTIONS","message":"the transaction contains 3 operations, which is more than what the state store supports: 2","details":[{"@type":"type.googleapis.com/google.rpc.ResourceInfo","description":"","owner":"","resource_name":"s","resource_type":"state"},{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"currentOpsTransaction":"3","maxOpsPerTransaction":"2"},"reason":"DAPR_STATE_TOO_MANY_TRANSACTIONS"}]}
+            500 Internal {"errorCode":"ERR_STATE_QUERY","message":"state store s query failed: x","details":[{"@type":"type.googleapis.com/google.rpc.ResourceInfo","description":"","owner":"","resource_name":"s","resource_type":"state"},{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":null,"reason":"DAPR_STATE_QUERY_FAILED"}]}
+        "#]],
+    );
+}
+
+#[test]
+fn secrets_errors_read_as_documented() {
+    check(
+        &[
+            secrets::not_configured(),
+            secrets::not_found("s"),
+            secrets::denied("k", "s"),
+            secrets::get("k", "s", "x"),
+            secrets::bulk_get("s", "x"),
+        ],
+        &expect![[r#"
+            500 FailedPrecondition {"errorCode":"ERR_SECRET_STORES_NOT_CONFIGURED","message":"secret store is not configured"}
+            401 InvalidArgument {"errorCode":"ERR_SECRET_STORE_NOT_FOUND","message":"failed finding secret store with key s"}
+            403 PermissionDenied {"errorCode":"ERR_PERMISSION_DENIED","message":"access denied by policy to get \"k\" from \"s\""}
+            500 Internal {"errorCode":"ERR_SECRET_GET","message":"failed getting secret with key k from secret store s: x"}
+            500 Internal {"errorCode":"ERR_SECRET_GET","message":"failed getting secrets from secret store s: x"}
+        "#]],
+    );
+}
+
+#[test]
+fn absent_blocks_answer_as_documented() {
+    check(
+        &[
+            absent::pubsub("p", Some([("a".to_owned(), "1".to_owned())].into())),
+            absent::output_binding("b"),
+            absent::configuration(),
+            absent::lock(),
+            absent::lock_expiry("l"),
+            absent::crypto(),
+            absent::placement(),
+            absent::reserved_actor_type("dapr.internal.x"),
+            absent::actor_state_store(),
+            absent::conversation("c"),
+            absent::scheduler("DAPR_SCHEDULER_GET_JOB", "get job", "app", "default"),
+        ],
+        &expect![[r#"
+            400 FailedPrecondition {"errorCode":"ERR_PUBSUB_NOT_CONFIGURED","message":"pubsub p is not configured","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"a":"1"},"reason":"DAPR_PUBSUB_NOT_CONFIGURED"}]}
+            500 Internal {"errorCode":"ERR_INVOKE_OUTPUT_BINDING","message":"error invoking output binding b: couldn't find output binding b"}
+            500 FailedPrecondition {"errorCode":"ERR_CONFIGURATION_STORE_NOT_CONFIGURED","message":"configuration stores not configured"}
+            500 FailedPrecondition {"errorCode":"ERR_LOCK_STORE_NOT_CONFIGURED","message":"lock store is not configured"}
+            400 InvalidArgument {"errorCode":"ERR_MALFORMED_REQUEST","message":"ExpiryInSeconds is not positive in lock store l"}
+            500 Internal {"errorCode":"ERR_CRYPTO_PROVIDERS_NOT_CONFIGURED","message":"crypto providers not configured"}
+            400 Unavailable {"errorCode":"ERR_ACTOR_NO_PLACEMENT","message":"placement service is not configured"}
+            403 PermissionDenied {"errorCode":"ERR_ACTOR_TYPE_RESERVED","message":"actor type \"dapr.internal.x\" is reserved for the Dapr workflow runtime; direct actor API access is not permitted"}
+            500 Internal {"errorCode":"ERR_ACTOR_RUNTIME_NOT_FOUND","message":"the state store is not configured to use the actor runtime. Have you set the - name: actorStateStore value: \"true\" in your state store component file?"}
+            400 InvalidArgument {"errorCode":"ERR_CONVERSATION_NOT_FOUND","message":"failed finding conversation component c"}
+            500 Internal {"errorCode":"DAPR_SCHEDULER_GET_JOB","message":"failed to get job due to: scheduler is not configured; set --scheduler-host-address","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_GET_JOB"}]}
+        "#]],
+    );
+}
+
+#[test]
+fn grpc_status_carries_an_error_info_for_basic_and_all_details_for_rich() {
+    use prost::Message;
+    let decode = |e: ApiError| proto::google::rpc::Status::decode(e.status().details()).unwrap();
+    assert!(secrets::not_configured().status().details().is_empty());
+    assert_eq!(
+        decode(state::transaction("x")).details[0].type_url,
+        "type.googleapis.com/google.rpc.ErrorInfo"
+    );
+    let kinds: Vec<String> = decode(state::no_transactions("s"))
+        .details
+        .into_iter()
+        .map(|d| d.type_url)
+        .collect();
+    assert_eq!(kinds.len(), 3);
+    assert!(
+        kinds[0].ends_with("Help")
+            && kinds[1].ends_with("ResourceInfo")
+            && kinds[2].ends_with("ErrorInfo")
+    );
+}

@@ -1,0 +1,137 @@
+//! The gRPC API: the layers in front of the services, and what takes the methods
+//! that no service has.
+
+pub(crate) mod dapr;
+mod reflection;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue};
+use hyper::body::Incoming;
+use proto::dapr::runtime::v1::dapr_server::DaprServer;
+use tonic::Status;
+use tower::Service;
+
+use self::dapr::Api;
+use self::reflection::Reflection;
+use super::access::Access;
+use super::auth::{self, Token};
+use super::errors::absent;
+use super::log::ApiLog;
+use super::metrics::GrpcMetrics;
+use crate::invoke::Invoker;
+
+/// What stands in front of the methods, outermost first.
+pub(crate) struct Layers {
+    pub(crate) access: Access,
+    pub(crate) token: Option<Token>,
+    pub(crate) metrics: Option<GrpcMetrics>,
+    pub(crate) log: Option<ApiLog>,
+}
+
+/// The service of one gRPC listener.
+#[derive(Clone)]
+pub(crate) struct GrpcApi {
+    inner: Arc<(Layers, Router)>,
+}
+
+impl GrpcApi {
+    /// `max_message` is the largest message in bytes, both ways.
+    pub(crate) fn new(layers: Layers, api: Api, invoker: Invoker, max_message: usize) -> Self {
+        let dapr = DaprServer::new(api)
+            .max_decoding_message_size(max_message)
+            .max_encoding_message_size(max_message);
+        let reflection = Reflection::default();
+        let router = tonic::service::Routes::new(dapr)
+            .prepare()
+            .into_axum_router();
+        let router = router.fallback(move |req: Request| {
+            let (invoker, reflection) = (invoker.clone(), reflection.clone());
+            async move { unknown_method(req, invoker, reflection).await }
+        });
+        Self {
+            inner: Arc::new((layers, router)),
+        }
+    }
+
+    async fn answer(self, mut req: Request) -> Response {
+        let (layers, router) = self.inner.as_ref();
+        if layers.access.restricts_grpc() && !layers.access.grpc(req.uri().path()) {
+            return status(&auth::not_allowed());
+        }
+        if let Some(token) = &layers.token
+            && let Err(refused) = token.admits_grpc(req.headers_mut())
+        {
+            return status(&refused);
+        }
+        let start = Instant::now();
+        let measured = layers.metrics.as_ref().map(|m| m.request(&req));
+        let logged = layers.log.as_ref().map(|l| l.request(&req));
+        let mut response = match router.clone().call(req).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        too_large(response.headers_mut());
+        if let (Some(log), Some(seen)) = (&layers.log, logged) {
+            response = log.response(seen, response, start);
+        }
+        match (&layers.metrics, measured) {
+            (Some(metrics), Some(seen)) => metrics.response(seen, response, start),
+            _ => response,
+        }
+    }
+}
+
+impl hyper::service::Service<hyper::Request<Incoming>> for GrpcApi {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, req: hyper::Request<Incoming>) -> Self::Future {
+        let api = self.clone();
+        Box::pin(async move { Ok(api.answer(req.map(Body::new)).await) })
+    }
+}
+
+/// Reflection, the task hub, or a method of some app that is to be proxied.
+async fn unknown_method(req: Request, invoker: Invoker, reflection: Reflection) -> Response {
+    let path = req.uri().path();
+    if path.starts_with("/grpc.reflection.") {
+        return reflection.call(req).await;
+    }
+    if path.starts_with("/TaskHubSidecarService/") {
+        return status(&absent::actor_state_store().status());
+    }
+    crate::invoke::proxy::call(&invoker, req).await
+}
+
+pub(crate) fn status(status: &Status) -> Response {
+    status.clone().into_http::<Body>()
+}
+
+/// tonic reports a message over the limit as out of range; gRPC's own libraries
+/// say resource exhausted, and clients look for that.
+fn too_large(headers: &mut HeaderMap) {
+    const OUT_OF_RANGE: &[u8] = b"11";
+    let is_range = headers
+        .get("grpc-status")
+        .is_some_and(|s| s.as_bytes() == OUT_OF_RANGE);
+    let is_size = || {
+        headers
+            .get("grpc-message")
+            .and_then(|m| m.to_str().ok())
+            .is_some_and(|m| m.contains("message%20length%20too%20large"))
+    };
+    if is_range && is_size() {
+        headers.insert("grpc-status", HeaderValue::from_static("8"));
+        let message = "grpc:%20received%20message%20larger%20than%20max;%20raise%20--max-body-size";
+        headers.insert("grpc-message", HeaderValue::from_static(message));
+    }
+}

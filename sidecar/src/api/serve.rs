@@ -1,0 +1,149 @@
+//! Listeners and connections of the API servers.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use service::Tasks;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// hyper reads the head of a request into a buffer of at least this size. Go's
+/// limit, which upstream's default of 4 KiB sets, has as much slack above it.
+const LEAST_HEAD: usize = 8 * 1024;
+
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// For log lines: an address or a path.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Tcp(l) => l
+                .local_addr()
+                .map_or_else(|e| e.to_string(), |a| a.to_string()),
+            Self::Unix(l) => match l
+                .local_addr()
+                .ok()
+                .and_then(|a| a.as_pathname().map(Path::to_owned))
+            {
+                Some(path) => path.display().to_string(),
+                None => "unnamed".into(),
+            },
+        }
+    }
+}
+
+/// How connections of one server are spoken to.
+#[derive(Clone)]
+pub(crate) struct Protocol(Builder<TokioExecutor>);
+
+impl Protocol {
+    /// HTTP/1.1, and HTTP/2 in clear text where `h2c` is set. `max_head` is the
+    /// size of a request's head in bytes.
+    pub(crate) fn http(max_head: usize, h2c: bool) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new());
+        let max_head = max_head.saturating_add(4096).max(LEAST_HEAD);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_READ_TIMEOUT)
+            .max_buf_size(max_head);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX));
+        Self(if h2c { builder } else { builder.http1_only() })
+    }
+
+    /// HTTP/2 only, with the limits and the keepalive of upstream's gRPC servers.
+    pub(crate) fn grpc(max_head: usize) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new()).http2_only();
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
+            .keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(1 << 21);
+        Self(builder)
+    }
+}
+
+/// Accepts until the tasks are told to end; every connection is a task of its
+/// own, so that a slow one holds up nobody.
+pub(crate) fn serve<S>(
+    listener: Listener,
+    protocol: Protocol,
+    tasks: &Tasks,
+    service: impl Fn(Option<IpAddr>) -> S + Send + Sync + 'static,
+) where
+    S: hyper::service::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible>
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let connections = tasks.clone();
+    tasks.spawn("listener", async move {
+        let end = connections.token();
+        loop {
+            tokio::select! {
+                () = end.cancelled() => break,
+                accepted = accept(&listener) => match accepted {
+                    Accepted::Tcp(stream, peer) => connection(&connections, &protocol, stream, service(Some(peer))),
+                    Accepted::Unix(stream) => connection(&connections, &protocol, stream, service(None)),
+                },
+            }
+        }
+    });
+}
+
+enum Accepted {
+    Tcp(tokio::net::TcpStream, IpAddr),
+    Unix(tokio::net::UnixStream),
+}
+
+async fn accept(listener: &Listener) -> Accepted {
+    match listener {
+        Listener::Tcp(listener) => {
+            let (stream, peer) = service::net::accept(listener).await;
+            Accepted::Tcp(stream, peer.ip())
+        }
+        Listener::Unix(listener) => Accepted::Unix(service::net::accept_unix(listener).await),
+    }
+}
+
+fn connection<S, IO>(tasks: &Tasks, protocol: &Protocol, stream: IO, service: S)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: hyper::service::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible>
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let builder = protocol.0.clone();
+    let end = tasks.token();
+    tasks.spawn("connection", async move {
+        let served = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(served);
+        tokio::select! {
+            // A client that goes away or speaks no HTTP is its own affair.
+            _ = served.as_mut() => {}
+            () = end.cancelled() => {
+                served.as_mut().graceful_shutdown();
+                let _ = served.await;
+            }
+        }
+    });
+}

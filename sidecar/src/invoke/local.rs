@@ -1,0 +1,296 @@
+//! A call into this sidecar's own app, from wherever it came.
+
+use axum::body::Body;
+use http::{HeaderValue, Method, Request, Uri, header};
+use http_body_util::BodyExt;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use proto::dapr::common::v1 as common;
+use proto::dapr::common::v1::http_extension::Verb;
+use proto::dapr::internals::v1 as wire;
+use proto::dapr::runtime::v1::app_callback_client::AppCallbackClient;
+use tonic::Status;
+
+use super::method;
+use crate::app::{self, App};
+use crate::peer::headers::{self, Metadata};
+
+/// Characters that a path cannot hold as they are.
+const PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'`')
+    .add(b'#')
+    .add(b'?')
+    .add(b'{')
+    .add(b'}')
+    .add(b'%');
+
+/// A call as the internal API carries it.
+pub(crate) struct Inbound {
+    /// Normalised, without a leading slash.
+    pub(crate) method: String,
+    pub(crate) verb: Verb,
+    pub(crate) query: String,
+    pub(crate) content_type: String,
+    /// Of the data, when it is a message.
+    pub(crate) type_url: String,
+    pub(crate) metadata: Metadata,
+    pub(crate) body: Body,
+}
+
+/// What the app answered.
+pub(crate) struct Answer {
+    /// An HTTP status from 100 on, a gRPC code below.
+    pub(crate) code: i32,
+    pub(crate) message: String,
+    pub(crate) details: Vec<prost_types::Any>,
+    pub(crate) content_type: String,
+    pub(crate) type_url: String,
+    pub(crate) headers: Metadata,
+    pub(crate) trailers: Metadata,
+    pub(crate) body: Body,
+}
+
+impl Inbound {
+    pub(crate) fn from_wire(head: wire::InternalInvokeRequest, body: Body) -> Result<Self, Status> {
+        if head.ver != i32::from(wire::ApiVersion::V1) {
+            let cause = format!("unsupported spec version: {}", head.ver);
+            return Err(Status::internal(format!(
+                "error invoking app channel: {cause}"
+            )));
+        }
+        let message = head.message.unwrap_or_default();
+        let extension = message.http_extension.unwrap_or_default();
+        let method = method::normalize(&message.method)
+            .map_err(|e| Status::invalid_argument(format!("invalid method: {e}")))?;
+        Ok(Self {
+            method,
+            verb: extension.verb(),
+            query: extension.querystring,
+            content_type: message.content_type,
+            type_url: message.data.map(|d| d.type_url).unwrap_or_default(),
+            metadata: head.metadata,
+            body,
+        })
+    }
+
+    /// The head of the call, for the way to another sidecar.
+    pub(crate) fn head(&self) -> wire::InternalInvokeRequest {
+        let data = (!self.type_url.is_empty()).then(|| prost_types::Any {
+            type_url: self.type_url.clone(),
+            ..Default::default()
+        });
+        let extension = common::HttpExtension {
+            verb: self.verb.into(),
+            querystring: self.query.clone(),
+        };
+        wire::InternalInvokeRequest {
+            ver: wire::ApiVersion::V1.into(),
+            metadata: self.metadata.clone(),
+            message: Some(common::InvokeRequest {
+                method: self.method.clone(),
+                data,
+                content_type: self.content_type.clone(),
+                http_extension: Some(extension),
+            }),
+            actor: None,
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn into_wire(self) -> (wire::InternalInvokeResponse, Body) {
+        let data = (!self.type_url.is_empty()).then(|| prost_types::Any {
+            type_url: self.type_url,
+            ..Default::default()
+        });
+        let head = wire::InternalInvokeResponse {
+            status: Some(wire::Status {
+                code: self.code,
+                message: self.message,
+                details: self.details,
+            }),
+            headers: self.headers,
+            trailers: self.trailers,
+            message: Some(common::InvokeResponse {
+                data,
+                content_type: self.content_type,
+            }),
+        };
+        (head, self.body)
+    }
+
+    pub(crate) fn from_wire(
+        head: wire::InternalInvokeResponse,
+        body: Body,
+    ) -> Result<Self, String> {
+        let status = head.status.ok_or("the answer of the peer has no status")?;
+        let message = head.message.unwrap_or_default();
+        Ok(Self {
+            // A stream of server-sent events says 0.
+            code: if status.code == 0 && message.content_type.is_empty() {
+                200
+            } else {
+                status.code
+            },
+            message: status.message,
+            details: status.details,
+            content_type: message.content_type,
+            type_url: message.data.map(|d| d.type_url).unwrap_or_default(),
+            headers: head.headers,
+            trailers: head.trailers,
+            body,
+        })
+    }
+}
+
+pub(crate) async fn call(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
+    match app.protocol() {
+        None => Err(app::Error::NoApp),
+        Some(protocol) if protocol.is_grpc() => call_grpc(app, inbound).await,
+        Some(_) => call_http(app, inbound).await,
+    }
+}
+
+async fn call_http(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
+    let Some(verb) = to_method(inbound.verb) else {
+        return Err(app::Error::Unreachable(
+            "invalid HTTP extension: the call has no verb".into(),
+        ));
+    };
+    let mut path = format!("/{}", utf8_percent_encode(&inbound.method, PATH));
+    if !inbound.query.is_empty() {
+        path.push('?');
+        path.push_str(&inbound.query);
+    }
+    let uri: Uri = path
+        .parse()
+        .map_err(|_| app::Error::Unreachable(format!("'{path}' is not a valid address")))?;
+    let length = headers::first(&inbound.metadata, "content-length")
+        .and_then(|l| HeaderValue::try_from(l).ok());
+    let content_type = if inbound.type_url.is_empty() {
+        inbound.content_type
+    } else {
+        "application/x-protobuf".into()
+    };
+    let mut req = Request::new(inbound.body);
+    *req.method_mut() = verb;
+    *req.uri_mut() = uri;
+    *req.headers_mut() = headers::to_http(inbound.metadata);
+    if let Some(length) = length {
+        req.headers_mut().insert(header::CONTENT_LENGTH, length);
+    }
+    if let Ok(value) = HeaderValue::try_from(content_type)
+        && !value.is_empty()
+    {
+        req.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    let (parts, body) = app.send(req).await?.into_parts();
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
+    Ok(Answer {
+        code: i32::from(parts.status.as_u16()),
+        message: String::new(),
+        details: Vec::new(),
+        content_type: content_type
+            .map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
+            .unwrap_or_default(),
+        type_url: String::new(),
+        headers: headers::from_answer(&parts.headers),
+        trailers: Metadata::new(),
+        body,
+    })
+}
+
+async fn call_grpc(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
+    let broken = |e: axum::Error| app::Error::Unreachable(e.to_string());
+    let value = inbound.body.collect().await.map_err(broken)?.to_bytes();
+    let (channel, permit) = app.grpc().await?;
+    let mut request = tonic::Request::new(common::InvokeRequest {
+        method: inbound.method,
+        data: Some(prost_types::Any {
+            type_url: inbound.type_url,
+            value: value.into(),
+        }),
+        content_type: inbound.content_type,
+        http_extension: Some(common::HttpExtension {
+            verb: inbound.verb.into(),
+            querystring: inbound.query,
+        }),
+    });
+    let parent = headers::first(&inbound.metadata, "traceparent").map(str::to_owned);
+    *request.metadata_mut() = headers::to_grpc(inbound.metadata);
+    if let Some(parent) = parent.and_then(|p| p.parse().ok()) {
+        request.metadata_mut().insert("traceparent", parent);
+    }
+    if let Some(token) = app.token().and_then(|t| t.to_str().ok()?.parse().ok()) {
+        request.metadata_mut().insert("dapr-api-token", token);
+    }
+    let mut client = AppCallbackClient::new(channel)
+        .max_decoding_message_size(usize::MAX)
+        .max_encoding_message_size(usize::MAX);
+    let result = client.on_invoke(request).await;
+    drop(permit);
+    Ok(match result {
+        Ok(response) => {
+            let headers = headers::from_grpc(response.metadata());
+            let message = response.into_inner();
+            let data = message.data.unwrap_or_default();
+            Answer {
+                code: 0,
+                message: String::new(),
+                details: Vec::new(),
+                content_type: message.content_type,
+                type_url: data.type_url,
+                headers,
+                trailers: Metadata::new(),
+                body: Body::from(data.value),
+            }
+        }
+        Err(status) => Answer {
+            code: status.code().into(),
+            message: status.message().to_owned(),
+            details: details(&status),
+            content_type: String::new(),
+            type_url: String::new(),
+            headers: Metadata::new(),
+            trailers: headers::from_grpc(status.metadata()),
+            body: Body::empty(),
+        },
+    })
+}
+
+fn details(status: &Status) -> Vec<prost_types::Any> {
+    let decoded = <proto::google::rpc::Status as prost::Message>::decode(status.details());
+    decoded.map(|s| s.details).unwrap_or_default()
+}
+
+fn to_method(verb: Verb) -> Option<Method> {
+    Some(match verb {
+        Verb::None | Verb::Connect => return None,
+        Verb::Get => Method::GET,
+        Verb::Head => Method::HEAD,
+        Verb::Post => Method::POST,
+        Verb::Put => Method::PUT,
+        Verb::Delete => Method::DELETE,
+        Verb::Options => Method::OPTIONS,
+        Verb::Trace => Method::TRACE,
+        Verb::Patch => Method::PATCH,
+    })
+}
+
+/// An unknown verb is sent as POST.
+pub(crate) fn to_verb(method: &Method) -> Verb {
+    match method.as_str() {
+        "GET" => Verb::Get,
+        "HEAD" => Verb::Head,
+        "PUT" => Verb::Put,
+        "DELETE" => Verb::Delete,
+        "CONNECT" => Verb::Connect,
+        "OPTIONS" => Verb::Options,
+        "TRACE" => Verb::Trace,
+        "PATCH" => Verb::Patch,
+        _ => Verb::Post,
+    }
+}

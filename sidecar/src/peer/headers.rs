@@ -1,0 +1,258 @@
+//! Headers as the internal API carries them: a map of names to lists of texts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use proto::dapr::internals::v1::ListStringValue;
+use tonic::metadata::{KeyAndValueRef, MetadataMap};
+
+pub(crate) type Metadata = BTreeMap<String, ListStringValue>;
+
+/// Names that concern one connection only.
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    "te",
+    "trailer",
+    "proxy-authorization",
+    "proxy-authenticate",
+];
+
+/// Of the HTTP headers that gRPC keeps for itself; they reach a gRPC app under a
+/// prefix.
+const RESERVED: [&str; 27] = [
+    "accept",
+    "accept-charset",
+    "accept-language",
+    "accept-ranges",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+    "cache-control",
+    "content-type",
+    "content-length",
+    "cookie",
+    "date",
+    "expect",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-schedule-tag-match",
+    "if-unmodified-since",
+    "max-forwards",
+    "origin",
+    "pragma",
+    "referer",
+    "via",
+];
+
+pub(crate) fn list(value: impl Into<String>) -> ListStringValue {
+    ListStringValue {
+        values: vec![value.into()],
+    }
+}
+
+/// The first value under a name, compared without case.
+pub(crate) fn first<'a>(metadata: &'a Metadata, name: &str) -> Option<&'a str> {
+    let found = metadata
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found
+        .and_then(|(_, list)| list.values.first())
+        .map(String::as_str)
+}
+
+/// HTTP headers of a caller, names in their canonical casing, without `Host`.
+pub(crate) fn from_http(headers: &HeaderMap) -> Metadata {
+    let mut out = Metadata::new();
+    for (name, value) in headers {
+        if name == http::header::HOST {
+            continue;
+        }
+        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        out.entry(canonical(name.as_str()))
+            .or_default()
+            .values
+            .push(text);
+    }
+    out
+}
+
+/// `content-type` becomes `Content-Type`.
+fn canonical(name: &str) -> String {
+    let mut upper = true;
+    name.chars()
+        .map(|c| {
+            let shown = if upper { c.to_ascii_uppercase() } else { c };
+            upper = c == '-';
+            shown
+        })
+        .collect()
+}
+
+/// gRPC metadata; binary values become base64.
+pub(crate) fn from_grpc(metadata: &MetadataMap) -> Metadata {
+    let mut out = Metadata::new();
+    for pair in metadata.iter() {
+        let (key, value) = match pair {
+            KeyAndValueRef::Ascii(key, value) => (
+                key.as_str(),
+                String::from_utf8_lossy(value.as_encoded_bytes()).into_owned(),
+            ),
+            KeyAndValueRef::Binary(key, value) => (
+                key.as_str(),
+                STANDARD.encode(value.to_bytes().unwrap_or_default()),
+            ),
+        };
+        out.entry(key.to_owned()).or_default().values.push(value);
+    }
+    out
+}
+
+/// What is left out on the way to an HTTP app or client: names of one hop, those
+/// that `Connection` lists, and the length, which the transport sets.
+fn dropped(metadata: &Metadata) -> BTreeSet<String> {
+    let connection = metadata
+        .iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case("connection"));
+    let listed = connection
+        .flat_map(|(_, list)| &list.values)
+        .flat_map(|value| value.split(','));
+    let listed = listed.map(|name| name.trim().to_ascii_lowercase());
+    let fixed = HOP_BY_HOP
+        .iter()
+        .chain(&["destination-app-id", "content-type", "content-length"]);
+    fixed.map(|name| (*name).to_owned()).chain(listed).collect()
+}
+
+/// The headers of a request to an HTTP app or of an answer to an HTTP client.
+/// What is no valid header is left out.
+pub(crate) fn to_http(metadata: Metadata) -> HeaderMap {
+    let dropped = dropped(&metadata);
+    let mut out = HeaderMap::with_capacity(metadata.len());
+    for (key, list) in metadata {
+        let key = key.to_ascii_lowercase();
+        if dropped.contains(&key) || key.ends_with("-bin") {
+            continue;
+        }
+        let name = match key.strip_prefix(':') {
+            Some(pseudo @ ("method" | "scheme" | "path" | "authority")) => format!("dapr-{pseudo}"),
+            _ if key.starts_with("grpc-") => format!("dapr-{key}"),
+            _ => key,
+        };
+        let Ok(name) = HeaderName::try_from(name) else {
+            continue;
+        };
+        let most = if name == "baggage" { 1 } else { usize::MAX };
+        for value in list.values.into_iter().take(most) {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                out.append(name.clone(), value);
+            }
+        }
+    }
+    out
+}
+
+/// The metadata of a call to a gRPC app or of an answer to a gRPC client.
+pub(crate) fn to_grpc(metadata: Metadata) -> MetadataMap {
+    let mut out = HeaderMap::new();
+    for (key, list) in metadata {
+        let key = key.to_ascii_lowercase();
+        if matches!(
+            key.as_str(),
+            "destination-app-id" | "traceparent" | "tracestate" | "grpc-trace-bin"
+        ) || key.starts_with(':')
+            || key == "te"
+        {
+            continue;
+        }
+        let is_reserved =
+            RESERVED.contains(&key.as_str()) || matches!(key.as_str(), "warning" | "user-agent");
+        let name = if is_reserved && key != "user-agent" {
+            format!("dapr-{key}")
+        } else {
+            key
+        };
+        let Ok(name) = HeaderName::try_from(name) else {
+            continue;
+        };
+        for value in list.values {
+            if name.as_str().ends_with("-bin") && STANDARD.decode(&value).is_err() {
+                continue;
+            }
+            if let Ok(value) = HeaderValue::try_from(value) {
+                out.append(name.clone(), value);
+            }
+        }
+    }
+    MetadataMap::from_headers(out)
+}
+
+/// An app's answer as it travels back.
+pub(crate) fn from_answer(headers: &HeaderMap) -> Metadata {
+    let mut out = from_http(headers);
+    let dropped = dropped(&out);
+    out.retain(|key, _| {
+        let key = key.to_ascii_lowercase();
+        key == "content-type" || !dropped.contains(&key)
+    });
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_headers_keep_their_values_and_lose_those_of_the_hop() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("host", "here"),
+            ("x-many", "1"),
+            ("x-many", "2"),
+            ("connection", "close, x-listed"),
+            ("x-listed", "gone"),
+            ("te", "trailers"),
+            ("content-type", "text/plain"),
+            ("content-length", "3"),
+            ("grpc-timeout", "1S"),
+            ("some-bin", "AAAA"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let metadata = from_http(&headers);
+        assert_eq!(metadata["X-Many"].values, ["1", "2"]);
+        assert!(!metadata.contains_key("Host"));
+        let mut names: Vec<String> = to_http(metadata).keys().map(ToString::to_string).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["dapr-grpc-timeout", "x-many"]);
+    }
+
+    #[test]
+    fn grpc_apps_get_reserved_names_under_a_prefix() {
+        let metadata: Metadata = [
+            ("Accept", "a"),
+            ("X-Own", "b"),
+            ("traceparent", "c"),
+            ("bad name", "d"),
+            ("x-bin", "not base64!"),
+            (":authority", "e"),
+        ]
+        .map(|(k, v)| (k.to_owned(), list(v)))
+        .into();
+        let out = to_grpc(metadata).into_headers();
+        let mut names: Vec<&str> = out.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["dapr-accept", "x-own"]);
+    }
+}

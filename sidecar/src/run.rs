@@ -1,0 +1,530 @@
+//! The wiring of the sidecar, top to bottom, and its life from start to stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use component::Registry;
+use proto::dapr::runtime::v1 as rt;
+use resources::configuration::{ApiRule, ConfigurationSpec, Handler, Pipeline as Handlers};
+use resources::load::read_configurations;
+use service::Tasks;
+use service::flags::process_env;
+use service::health::Health;
+use service::metrics::{LATENCY_BUCKETS, Registry as MetricsRegistry};
+use service::signals::{Signal, Signals};
+use tokio::net::TcpListener;
+
+use crate::api::absent::Absent;
+use crate::api::access::{Access, Rule};
+use crate::api::grpc::dapr::Api;
+use crate::api::metrics::{Cardinality, ErrorCodes, GrpcMetrics, HttpMetrics};
+use crate::api::pipeline::Pipeline;
+use crate::app::{App, AppHealth, AppMetrics};
+use crate::block_metrics::BlockMetrics;
+use crate::flags::Config;
+use crate::health::Healthz;
+use crate::invoke::resolve::{Entry, Registry as Neighbours, Resolver};
+use crate::invoke::{Invoker, Parts};
+use crate::load::{self, Loader};
+use crate::metadata::{Facts, Metadata};
+use crate::peer::Pool;
+use crate::secrets::{self, Scopes, Secrets};
+use crate::servers::{self, Listeners};
+use crate::shutdown::{Asked, Shutdown};
+use crate::state::{self, State};
+use crate::{SCOPE, host};
+
+/// How the process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Stopped,
+    /// By the shutdown API with force; nothing is waited for.
+    Forced,
+    TimedOut,
+}
+
+/// Runs the sidecar until it is told to stop; a SIGHUP, or a change of what is
+/// read only at start, builds it again. The error follows
+/// `Fatal error from runtime: `.
+pub(crate) async fn until_stopped(config: &Config) -> Result<End, String> {
+    let mut signals =
+        Signals::install().map_err(|e| format!("failed to listen for signals: {e}"))?;
+    loop {
+        let tasks = Tasks::new();
+        let sidecar = Sidecar::start(config, &tasks).await?;
+        let next = sidecar.wait(config, &mut signals).await;
+        if next == Ok(Next::Stop(true)) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            return Ok(End::Forced);
+        }
+        let in_time = sidecar.stop(config, tasks).await;
+        match next? {
+            _ if !in_time => return Ok(End::TimedOut),
+            Next::Stop(_) => return Ok(End::Stopped),
+            Next::Restart => {}
+        }
+    }
+}
+
+/// What follows a running sidecar.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// With force or not.
+    Stop(bool),
+    Restart,
+}
+
+struct Sidecar {
+    app: App,
+    loader: Loader,
+    asked: tokio::sync::watch::Receiver<Asked>,
+    /// Kept so that the file is there as long as the sidecar is.
+    _registration: Option<crate::invoke::resolve::Registration>,
+}
+
+impl Sidecar {
+    async fn start(config: &Config, tasks: &Tasks) -> Result<Self, String> {
+        let start = Instant::now();
+        let settings = settings(config)?;
+        tracing::info!(target: SCOPE, "standalone mode configured");
+        tracing::info!(target: SCOPE, "app id: {}", config.app_id);
+        if config.graceful.is_none() {
+            tracing::warn!(
+                target: SCOPE,
+                "Graceful shutdown timeout is infinite, will wait indefinitely to shutdown"
+            );
+        }
+        tracing::warn!(
+            target: "dapr.runtime.security",
+            "mTLS is disabled. Skipping certificate request and tls validation"
+        );
+
+        let health = Health::new();
+        let (runtime, http_ready, grpc_ready, internal_ready) = (
+            health.target("runtime"),
+            health.target("http-api-server"),
+            health.target("grpc-api-server"),
+            health.target("grpc-internal-server"),
+        );
+        let outbound = Health::new().target("outbound");
+        let telemetry = Telemetry::new(config, &settings);
+        if let Some((address, port)) = config.metrics.as_ref().filter(|_| telemetry.enabled) {
+            let ready = health.target("metrics-exporter");
+            let listener = service::net::bind(address, *port).await;
+            let listener =
+                listener.map_err(|e| format!("failed to listen on {address}:{port}: {e}"))?;
+            service::metrics::serve(listener, &telemetry.registry, tasks);
+            tracing::info!(target: SCOPE, "metrics server started on {address}:{port}/");
+            ready.ready();
+        }
+
+        let (server_pipeline, app_pipeline) = (Pipeline::default(), Pipeline::default());
+        let loader = loader(config, &settings, &server_pipeline, &app_pipeline, tasks)?;
+        let app = App::new(
+            &config.app,
+            config.read_buffer,
+            app_pipeline,
+            telemetry.app(config),
+        )?;
+        let address = host::address(&process_env);
+        let internal = internal_listener(config).await?;
+        let neighbours = Neighbours::new(&process_env);
+        let registration = register(&neighbours, config, &address, &internal);
+        let max_message = config.max_body.unwrap_or(usize::MAX);
+        let invoker = Invoker::new(Parts {
+            app_id: config.app_id.clone(),
+            namespace: namespace(config).into(),
+            app: app.clone(),
+            pool: Pool::new(tasks),
+            resolver: Resolver::new(neighbours),
+            address,
+            max_message,
+        });
+        let state = State::new(
+            loader.state.clone(),
+            telemetry.block(config, "state", state::OPERATIONS),
+        );
+        let scopes = scopes(&settings)?;
+        let secret_metrics = telemetry.block(config, "secret", secrets::OPERATIONS);
+        let secrets = Secrets::new(loader.secrets.clone(), scopes, secret_metrics);
+        let metadata = Metadata::new(facts(config, &settings), loader.inventory.clone());
+        let (shutdown, asked) = Shutdown::new();
+        let healthz = Healthz {
+            app_id: config.app_id.clone(),
+            all: health.clone(),
+            outbound: outbound.clone(),
+        };
+        let absent = Absent::new(&config.app_id, namespace(config));
+
+        let routes = state::http::routes(state.clone(), &config.app_id)
+            .and(secrets::http::routes(secrets.clone()))
+            .and(crate::metadata::http::routes(metadata.clone()))
+            .and(healthz.routes())
+            .and(shutdown.routes())
+            .and(absent.routes());
+        let public = crate::metadata::http::routes(metadata.clone()).and(healthz.routes());
+        let api = Api {
+            absent,
+            invoker: invoker.clone(),
+            metadata,
+            secrets,
+            shutdown,
+            state,
+        };
+        let logging = settings
+            .logging
+            .clone()
+            .and_then(|l| l.api_logging)
+            .unwrap_or_default();
+        let servers = servers::Servers {
+            config,
+            access: access(&settings),
+            http_metrics: telemetry.http(config),
+            grpc_metrics: telemetry.grpc(config),
+            pipeline: server_pipeline,
+            logging: config
+                .api_logging
+                .unwrap_or(logging.enabled)
+                .then_some(logging),
+        };
+        let listeners = Listeners::bind(config).await?;
+        servers.http(listeners.http, routes, &invoker, tasks);
+        http_ready.ready();
+        servers.grpc(listeners.grpc, api, invoker.clone(), tasks);
+        grpc_ready.ready();
+        servers.public(listeners.public, public, tasks);
+        servers.internal(internal, app.clone(), invoker, tasks);
+        internal_ready.ready();
+        if let Some(bytes) = config.max_body {
+            tracing::info!(target: SCOPE, "The request body size parameter is: {bytes} bytes");
+        }
+
+        let sidecar = Self {
+            app: app.clone(),
+            loader: loader.clone(),
+            asked,
+            _registration: registration,
+        };
+        let (app_id, background) = (config.app_id.clone(), tasks.clone());
+        let token = tasks.token();
+        tasks.spawn("start", async move {
+            let ready = async {
+                if loader.loaded().await.is_err() {
+                    return;
+                }
+                outbound.ready();
+                app.wait_for_port().await;
+                runtime.ready();
+                tracing::info!(
+                    target: SCOPE,
+                    "dapr initialized. Status: Running. Init Elapsed {}ms", start.elapsed().as_millis()
+                );
+                app.watch_health(&background);
+                app.initialize(&app_id).await;
+            };
+            tokio::select! {
+                () = ready => {}
+                () = token.cancelled() => {}
+            }
+        });
+        Ok(sidecar)
+    }
+
+    /// Until somebody or something asks for another state of affairs.
+    async fn wait(&self, config: &Config, signals: &mut Signals) -> Result<Next, String> {
+        let mut asked = self.asked.clone();
+        tokio::select! {
+            ended = self.loader.ended() => ended.map(|()| Next::Restart),
+            asked = asked.wait_for(|a| *a != Asked::Nothing) => {
+                Ok(Next::Stop(asked.is_ok_and(|a| *a == Asked::Forced)))
+            }
+            signal = signals.next() => match signal {
+                Signal::Reload => Ok(Next::Restart),
+                Signal::Shutdown => {
+                    self.block(config).await;
+                    Ok(Next::Stop(false))
+                }
+            }
+        }
+    }
+
+    /// Holds a shutdown back until the time is over or the app is unhealthy.
+    async fn block(&self, config: &Config) {
+        let Some(time) = config.block else { return };
+        let shown = service::duration::format(time);
+        tracing::info!(target: SCOPE, "Blocking graceful shutdown for {shown} or until app reports unhealthy...");
+        let unhealthy = async {
+            match (self.app.health(), &config.app.health) {
+                (Some(mut health), Some(_)) => {
+                    let _ = health.wait_for(|h| *h == AppHealth::Unhealthy).await;
+                }
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(time) => {
+                tracing::info!(target: SCOPE, "Block shutdown period expired, entering shutdown...");
+            }
+            () = unhealthy => tracing::info!(target: SCOPE, "App reported unhealthy, entering shutdown..."),
+        }
+    }
+
+    /// Ends the servers, then the components; whether that was done in time.
+    async fn stop(self, config: &Config, tasks: Tasks) -> bool {
+        tracing::info!(target: SCOPE, "Dapr is shutting down");
+        let end = async {
+            tasks
+                .shutdown(config.graceful.unwrap_or(Duration::MAX))
+                .await;
+            self.loader.close().await;
+        };
+        let in_time = match config.graceful {
+            Some(limit) => {
+                tokio::time::timeout(limit, end).await.is_ok() && tasks.running().is_empty()
+            }
+            None => {
+                end.await;
+                true
+            }
+        };
+        if in_time {
+            tracing::info!(target: SCOPE, "Dapr runtime stopped");
+        }
+        in_time
+    }
+}
+
+/// Names of other apps are looked up in this namespace.
+fn namespace(config: &Config) -> &str {
+    if config.namespace.is_empty() {
+        "default"
+    } else {
+        &config.namespace
+    }
+}
+
+fn settings(config: &Config) -> Result<ConfigurationSpec, String> {
+    if config.configurations.is_empty() {
+        tracing::info!(target: SCOPE, "loading default configuration");
+    }
+    let configuration = read_configurations(&config.configurations, &process_env)
+        .map_err(|e| format!("error loading configuration: {e}"))?;
+    let features = configuration.spec.enabled_features();
+    if !features.is_empty() {
+        tracing::info!(target: SCOPE, "Enabled features: {}", features.join(" "));
+    }
+    Ok(configuration.spec)
+}
+
+fn loader(
+    config: &Config,
+    settings: &ConfigurationSpec,
+    server: &Pipeline,
+    app: &Pipeline,
+    tasks: &Tasks,
+) -> Result<Loader, String> {
+    let mut registry = Registry::default();
+    components_all::register(&mut registry);
+    let handlers = |pipeline: &Option<Handlers>| -> Vec<Handler> {
+        pipeline
+            .as_ref()
+            .map(|p| p.handlers.clone())
+            .unwrap_or_default()
+    };
+    let options = load::Options {
+        folders: config.resources.iter().map(PathBuf::from).collect(),
+        configurations: config.configurations.iter().map(PathBuf::from).collect(),
+        app_id: config.app_id.clone(),
+        namespace: config.namespace.clone(),
+        denied: settings.denied_components().to_vec(),
+        registry,
+        pipelines: vec![
+            (server.clone(), "server", handlers(&settings.http_pipeline)),
+            (app.clone(), "app", handlers(&settings.app_http_pipeline)),
+        ],
+        reconcile: config.reconcile,
+        hot_reload: settings.has_feature("HotReload"),
+        env: Arc::new(process_env),
+    };
+    load::start(options, tasks)
+}
+
+fn scopes(settings: &ConfigurationSpec) -> Result<Scopes, String> {
+    let scopes = settings
+        .secrets
+        .as_ref()
+        .map(|s| s.scopes.as_slice())
+        .unwrap_or_default();
+    Scopes::new(scopes.iter().map(|s| secrets::ScopeEntry {
+        store: &s.store_name,
+        default_access: &s.default_access,
+        allowed: &s.allowed_secrets,
+        denied: &s.denied_secrets,
+    }))
+}
+
+fn access(settings: &ConfigurationSpec) -> Access {
+    let Some(api) = &settings.api else {
+        return Access::default();
+    };
+    Access::new(api.allowed.iter().map(rule), api.denied.iter().map(rule))
+}
+
+fn rule(rule: &ApiRule) -> Rule<'_> {
+    Rule {
+        name: &rule.name,
+        version: &rule.version,
+        protocol: &rule.protocol,
+    }
+}
+
+fn facts(config: &Config, settings: &ConfigurationSpec) -> Facts {
+    let app = &config.app;
+    let health = app.health.as_ref().filter(|_| app.port.is_some()).map(|h| {
+        rt::AppConnectionHealthProperties {
+            health_check_path: if app.protocol.starts_with("grpc") {
+                String::new()
+            } else {
+                h.path.clone()
+            },
+            health_probe_interval: service::duration::format(h.interval),
+            health_probe_timeout: service::duration::format(h.timeout),
+            health_threshold: i32::try_from(h.threshold).unwrap_or(i32::MAX),
+        }
+    });
+    Facts {
+        app_id: config.app_id.clone(),
+        features: settings.enabled_features(),
+        app: rt::AppConnectionProperties {
+            port: app.port.map_or(0, i32::from),
+            protocol: app.protocol.clone(),
+            channel_address: app.address.clone(),
+            max_concurrency: app
+                .max_concurrency
+                .map_or(0, |n| i32::try_from(n).unwrap_or(i32::MAX)),
+            health,
+        },
+    }
+}
+
+/// The port that was asked for, else a stable one of this app, else any.
+async fn internal_listener(config: &Config) -> Result<TcpListener, String> {
+    let host = &config.internal_address;
+    if let Some(port) = config.internal_port {
+        let bound = service::net::bind(host, port).await;
+        return bound.map_err(|e| {
+            format!("failed to start internal gRPC server: could not listen on any endpoint: {e}")
+        });
+    }
+    if let Ok(listener) = service::net::listen(host, host::stable_port(&config.app_id)).await {
+        return Ok(listener);
+    }
+    let any = service::net::listen(host, 0).await;
+    any.map_err(|e| format!("failed to get free port for internal grpc server: {e}"))
+}
+
+/// A sidecar that cannot register itself can still call others and serve its app.
+fn register(
+    neighbours: &Neighbours,
+    config: &Config,
+    address: &str,
+    internal: &TcpListener,
+) -> Option<crate::invoke::resolve::Registration> {
+    let port = internal.local_addr().map_or(0, |a| a.port());
+    let local = matches!(
+        config.internal_address.as_str(),
+        "127.0.0.1" | "localhost" | "[::1]" | "::1"
+    );
+    let host = match (local, address.contains(':')) {
+        (true, _) => config.internal_address.clone(),
+        (false, true) => format!("[{address}]"),
+        (false, false) => address.to_owned(),
+    };
+    let entry = Entry {
+        app_id: config.app_id.clone(),
+        address: format!("{host}:{port}"),
+        pid: std::process::id(),
+    };
+    match neighbours.register(&entry) {
+        Ok(registration) => Some(registration),
+        Err(e) => {
+            tracing::warn!(target: SCOPE, "other sidecars of this machine will not find this one: {e}");
+            None
+        }
+    }
+}
+
+/// The metrics that the Configuration asks for.
+struct Telemetry {
+    enabled: bool,
+    registry: MetricsRegistry,
+    cardinality: Cardinality,
+    buckets: Vec<f64>,
+    error_codes: bool,
+}
+
+impl Telemetry {
+    fn new(config: &Config, settings: &ConfigurationSpec) -> Self {
+        let metrics = settings.effective_metrics();
+        let http = metrics.http.clone().unwrap_or_default();
+        let buckets = metrics
+            .latency_distribution_buckets
+            .clone()
+            .unwrap_or_default();
+        Self {
+            enabled: metrics.is_enabled() && config.metrics.is_some(),
+            registry: MetricsRegistry::new(&[]),
+            cardinality: Cardinality {
+                paths: http.increased_cardinality.unwrap_or(true),
+                no_verbs: http.exclude_verbs.unwrap_or(false),
+            },
+            buckets: match buckets.as_slice() {
+                [] => LATENCY_BUCKETS.to_vec(),
+                given => given.iter().map(|b| *b as f64).collect(),
+            },
+            error_codes: metrics.record_error_codes.unwrap_or(false),
+        }
+    }
+
+    fn http(&self, config: &Config) -> Option<HttpMetrics> {
+        let errors = self
+            .error_codes
+            .then(|| ErrorCodes::new(&self.registry, &config.app_id));
+        self.enabled.then(|| {
+            HttpMetrics::new(
+                &self.registry,
+                &config.app_id,
+                self.cardinality,
+                &self.buckets,
+                errors,
+            )
+        })
+    }
+
+    fn grpc(&self, config: &Config) -> Option<GrpcMetrics> {
+        self.enabled
+            .then(|| GrpcMetrics::new(&self.registry, &config.app_id, &self.buckets))
+    }
+
+    fn app(&self, config: &Config) -> Option<AppMetrics> {
+        self.enabled.then(|| {
+            AppMetrics::new(
+                &self.registry,
+                &config.app_id,
+                self.cardinality,
+                &self.buckets,
+            )
+        })
+    }
+
+    fn block(
+        &self,
+        config: &Config,
+        block: &str,
+        operations: &'static [&'static str],
+    ) -> BlockMetrics {
+        let owner = (config.app_id.as_str(), namespace(config));
+        BlockMetrics::new(&self.registry, block, operations, owner, &self.buckets)
+    }
+}

@@ -1,0 +1,272 @@
+//! One loaded state store: its key prefix, its encryption, and the operations
+//! of the API on it.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use component::metadata::Properties;
+use component::state::{
+    BulkItem, DeleteRequest, Features, GetRequest, Item, KeysPage, KeysRequest, Metadata,
+    Operation, QueryPage, SetRequest, StateStore, Value,
+};
+use component::{Error, ErrorKind};
+use tokio_util::sync::DropGuard;
+
+use super::encryption::Encryption;
+use super::key::Prefix;
+use crate::api::error::ApiError;
+use crate::api::errors::state as errors;
+use crate::block_metrics::ComponentMetrics;
+
+pub(crate) struct Store {
+    name: String,
+    prefix: Prefix,
+    encryption: Option<Encryption>,
+    store: Arc<dyn StateStore>,
+    /// Ends the component's own tasks with its last user.
+    _guard: Option<DropGuard>,
+    /// Filled at the first call, when the registry is known.
+    pub(super) metrics: OnceLock<ComponentMetrics>,
+}
+
+impl Store {
+    /// Reads the settings that the runtime itself keeps in a component's
+    /// metadata. `secret_names` tells from which secret a property came.
+    pub(crate) fn new(
+        (name, properties): (&str, &Properties),
+        secret_names: impl Fn(&str) -> Option<String>,
+        app_id: &str,
+        namespace: &str,
+        store: Arc<dyn StateStore>,
+    ) -> Result<Self, String> {
+        let property = |wanted: &str| {
+            let found = properties
+                .0
+                .iter()
+                .find(|(k, _)| k.eq_ignore_ascii_case(wanted));
+            found.map(|(k, v)| (k.as_str(), v.as_str()))
+        };
+        let strategy = property("keyPrefix").map_or("", |(_, v)| v);
+        let prefix = Prefix::new(strategy, name, app_id, namespace)?;
+        let key = |wanted| {
+            let (property, value) = property(wanted)?;
+            // Upstream marks a record with the name of the secret, so a key that
+            // was written into the resource itself is not used.
+            Some((secret_names(property)?, value.to_owned()))
+        };
+        let encryption =
+            Encryption::new(key("primaryEncryptionKey"), key("secondaryEncryptionKey"))?;
+        Ok(Self {
+            name: name.into(),
+            prefix,
+            encryption,
+            store,
+            _guard: None,
+            metrics: OnceLock::new(),
+        })
+    }
+
+    /// Lets the guard go together with the store.
+    pub(crate) fn guarded(self, guard: DropGuard) -> Self {
+        Self {
+            _guard: Some(guard),
+            ..self
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        self.store.features()
+    }
+
+    /// The words of the metadata API; a store with ETags and transactions can
+    /// hold actors.
+    pub(crate) fn capabilities(&self) -> Vec<String> {
+        let features = self.features();
+        let mut names: Vec<String> = features.names().map(Into::into).collect();
+        if features.has(Features::ETAG.and(Features::TRANSACTIONAL)) {
+            names.push("ACTOR".into());
+        }
+        names
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.encryption.is_some()
+    }
+
+    /// The stored form of a key of the API.
+    pub(crate) fn key(&self, key: &str) -> Result<String, ApiError> {
+        self.prefix
+            .apply(key)
+            .ok_or_else(|| errors::illegal_key(&self.name, key, key))
+    }
+
+    /// What is handed to the store for a value of the API.
+    pub(super) fn sealed(&self, value: Value) -> Result<Value, Error> {
+        match &self.encryption {
+            Some(encryption) => encryption.encrypt(&value).map(Value::Bytes),
+            None => Ok(value),
+        }
+    }
+
+    fn opened(&self, mut item: Item) -> Result<Item, Error> {
+        if let Some(encryption) = &self.encryption {
+            item.data = encryption.decrypt(&self.name, &item.data)?;
+        }
+        Ok(item)
+    }
+
+    pub(super) async fn get(&self, key: &str, req: GetRequest) -> Result<Option<Item>, ApiError> {
+        let fail = |e: Error| errors::get(key, &self.name, &e.message);
+        let item = self.store.get(req).await.map_err(fail)?;
+        item.map(|item| self.opened(item)).transpose().map_err(fail)
+    }
+
+    pub(super) async fn bulk_get(
+        &self,
+        reqs: Vec<GetRequest>,
+        parallelism: usize,
+    ) -> Result<Vec<BulkItem>, Error> {
+        let mut items = self.store.bulk_get(reqs, parallelism).await?;
+        for item in &mut items {
+            item.key = self.prefix.strip(&item.key).to_owned();
+            if let Ok(Some(found)) = &mut item.result {
+                match self.opened(std::mem::take(found)) {
+                    Ok(opened) => *found = opened,
+                    Err(e) => item.result = Err(e),
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    pub(super) async fn set(&self, mut reqs: Vec<SetRequest>) -> Result<(), ApiError> {
+        let fail = |cause: &str, kind| errors::save(&self.name, cause, kind);
+        match reqs.len() {
+            0 => Ok(()),
+            1 => self
+                .store
+                .set(reqs.remove(0))
+                .await
+                .map_err(|e| fail(&e.message, e.kind)),
+            _ => self.store.bulk_set(reqs).await.map_err(|e| {
+                let (cause, kind) = joined(&e.0);
+                fail(&cause, kind)
+            }),
+        }
+    }
+
+    pub(super) async fn delete(&self, key: &str, req: DeleteRequest) -> Result<(), ApiError> {
+        self.store
+            .delete(req)
+            .await
+            .map_err(|e| errors::delete(key, &e.message, e.kind))
+    }
+
+    pub(super) async fn bulk_delete(&self, reqs: Vec<DeleteRequest>) -> Result<(), ApiError> {
+        self.store.bulk_delete(reqs).await.map_err(|e| {
+            let (cause, kind) = joined(&e.0);
+            errors::bulk_delete(&self.name, &cause, kind)
+        })
+    }
+
+    pub(super) fn max_operations(&self) -> Option<usize> {
+        self.store.max_transaction_operations()
+    }
+
+    pub(super) async fn transact(
+        &self,
+        ops: Vec<Operation>,
+        metadata: Metadata,
+    ) -> Result<(), ApiError> {
+        self.store
+            .transact(ops, metadata)
+            .await
+            .map_err(|e| errors::transaction(&e.message))
+    }
+
+    pub(super) async fn query(
+        &self,
+        query: Bytes,
+        metadata: Metadata,
+    ) -> Result<QueryPage, ApiError> {
+        if self.is_encrypted() {
+            return Err(errors::query(&self.name, "cannot query encrypted store"));
+        }
+        let page = self.store.query(query, metadata).await;
+        let mut page = page.map_err(|e| match e.kind {
+            ErrorKind::Unsupported => errors::no_query(&self.name),
+            _ => errors::query(&self.name, &e.message),
+        })?;
+        for result in &mut page.results {
+            result.key = self.prefix.strip(&result.key).to_owned();
+        }
+        Ok(page)
+    }
+
+    /// Keys of this app that start with `prefix`, compared exactly: some stores
+    /// match patterns without regard to case.
+    pub(super) async fn keys(
+        &self,
+        prefix: &str,
+        page_size: u32,
+        token: Option<String>,
+    ) -> Result<KeysPage, ApiError> {
+        let stored = self.key(prefix)?;
+        let mut pattern = String::with_capacity(stored.len() + 1);
+        for c in stored.chars() {
+            if matches!(c, '%' | '_' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.push('%');
+        let page = self
+            .store
+            .keys_like(KeysRequest {
+                pattern,
+                page_size,
+                token,
+            })
+            .await;
+        let mut page = page.map_err(|e| errors::keys(&self.name, &e.message, e.kind))?;
+        page.keys.retain(|key| key.starts_with(&stored));
+        for key in &mut page.keys {
+            *key = self.prefix.strip(key).to_owned();
+        }
+        Ok(page)
+    }
+
+    pub(crate) async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+/// Does not show the keys that the store encrypts with.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("name", &self.name)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every failed key in one text; an ETag failure decides the kind.
+fn joined(failed: &[(String, Error)]) -> (String, ErrorKind) {
+    let is_etag = |kind| matches!(kind, ErrorKind::EtagMismatch | ErrorKind::EtagInvalid);
+    let kind = failed
+        .iter()
+        .map(|(_, e)| e.kind)
+        .find(|k| is_etag(*k))
+        .unwrap_or(ErrorKind::Internal);
+    let texts: Vec<String> = failed
+        .iter()
+        .map(|(key, e)| format!("failed to process key {key}: {e}"))
+        .collect();
+    (texts.join("\n"), kind)
+}
