@@ -20,11 +20,22 @@ pub struct Report {
 
 impl Report {
     /// Prints the table, and panics when a case failed.
-    #[allow(clippy::print_stdout, reason = "the table is the product of a test run")]
+    #[allow(
+        clippy::print_stdout,
+        reason = "the table is the product of a test run"
+    )]
     pub fn finish(self) {
         println!("{self}");
-        let failed = self.cases.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_))).count();
-        assert!(failed == 0, "{} does not conform: {failed} cases failed\n{self}", self.component);
+        let failed = self
+            .cases
+            .iter()
+            .filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
+            .count();
+        assert!(
+            failed == 0,
+            "{} does not conform: {failed} cases failed\n{self}",
+            self.component
+        );
     }
 }
 
@@ -43,7 +54,11 @@ impl fmt::Display for Report {
 }
 
 /// Asks again until `ask` answers true, for at most `limit`.
-pub(crate) async fn eventually(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+pub(crate) async fn eventually(
+    limit: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<bool>,
+) -> Result<()> {
     let asking = async {
         while !ask().await? {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -57,7 +72,11 @@ pub(crate) async fn eventually(limit: Duration, what: &str, mut ask: impl AsyncF
 }
 
 /// Asks again for the whole `span`, and fails when `ask` answers false once.
-pub(crate) async fn throughout(span: Duration, what: &str, mut ask: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+pub(crate) async fn throughout(
+    span: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<bool>,
+) -> Result<()> {
     let end = tokio::time::Instant::now() + span;
     while tokio::time::Instant::now() < end {
         if !ask().await? {

@@ -47,7 +47,10 @@ pub async fn check(store: Arc<dyn SecretStore>, options: Options) {
 
 /// Runs the suite.
 pub async fn run(store: Arc<dyn SecretStore>, options: Options) -> Report {
-    let s = Subject { store: store.as_ref(), options };
+    let s = Subject {
+        store: store.as_ref(),
+        options,
+    };
     let cases = vec![
         ("a ping answers or is unsupported", outcome(s.ping().await)),
         ("secrets are found", outcome(s.found().await)),
@@ -56,8 +59,16 @@ pub async fn run(store: Arc<dyn SecretStore>, options: Options) -> Report {
         ("one key or several, as declared", outcome(s.keys().await)),
         ("readers at the same time", outcome(s.together().await)),
     ];
-    let features = if store.multiple_key_values() { vec!["MULTIPLE_KEY_VALUES_PER_SECRET"] } else { Vec::new() };
-    Report { component: options.name.into(), features, cases }
+    let features = if store.multiple_key_values() {
+        vec!["MULTIPLE_KEY_VALUES_PER_SECRET"]
+    } else {
+        Vec::new()
+    };
+    Report {
+        component: options.name.into(),
+        features,
+        cases,
+    }
 }
 
 fn outcome(result: Result<()>) -> Outcome {
@@ -71,7 +82,11 @@ struct Subject<'a> {
 
 impl Subject<'_> {
     fn metadata(&self) -> BTreeMap<String, String> {
-        self.options.metadata.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()
+        self.options
+            .metadata
+            .iter()
+            .map(|(k, v)| ((*k).into(), (*v).into()))
+            .collect()
     }
 
     fn present(&self) -> impl Iterator<Item = (&'static str, Secret)> + use<> {
@@ -89,9 +104,16 @@ impl Subject<'_> {
     }
 
     async fn found(&self) -> Result<()> {
-        ensure!(!self.options.present.is_empty(), "the options name no secret");
+        ensure!(
+            !self.options.present.is_empty(),
+            "the options name no secret"
+        );
         for (name, expected) in self.present() {
-            let got = self.store.get(name, &self.metadata()).await.with_context(|| name.to_owned())?;
+            let got = self
+                .store
+                .get(name, &self.metadata())
+                .await
+                .with_context(|| name.to_owned())?;
             ensure!(got == expected, "{name} has other keys or values: {got:?}");
         }
         Ok(())
@@ -105,7 +127,11 @@ impl Subject<'_> {
                 ensure!(got == empty, "a missing secret has keys: {got:?}");
             }
             Ok(got) => anyhow::bail!("a missing secret was found with {got:?}"),
-            Err(error) => ensure!(error.kind == ErrorKind::NotFound, "the error is {:?}: {error}", error.kind),
+            Err(error) => ensure!(
+                error.kind == ErrorKind::NotFound,
+                "the error is {:?}: {error}",
+                error.kind
+            ),
         }
         Ok(())
     }
@@ -113,10 +139,15 @@ impl Subject<'_> {
     async fn bulk(&self) -> Result<()> {
         let all = self.store.bulk_get(&self.metadata()).await?;
         for (name, expected) in self.present() {
-            let got = all.get(name).with_context(|| format!("{name} is missing"))?;
+            let got = all
+                .get(name)
+                .with_context(|| format!("{name} is missing"))?;
             ensure!(*got == expected, "{name} has other keys or values: {got:?}");
         }
-        ensure!(!all.contains_key(self.options.missing), "a missing secret is listed");
+        ensure!(
+            !all.contains_key(self.options.missing),
+            "a missing secret is listed"
+        );
         Ok(())
     }
 
@@ -126,14 +157,19 @@ impl Subject<'_> {
             return Ok(());
         }
         for (name, secret) in self.store.bulk_get(&self.metadata()).await? {
-            ensure!(secret.0.len() == 1 && secret.0.contains_key(&name), "{name} has the keys {secret:?}");
+            ensure!(
+                secret.0.len() == 1 && secret.0.contains_key(&name),
+                "{name} has the keys {secret:?}"
+            );
         }
         Ok(())
     }
 
     async fn together(&self) -> Result<()> {
         let metadata = self.metadata();
-        let reads = (0..8).flat_map(|_| self.options.present).map(|(name, _)| self.store.get(name, &metadata));
+        let reads = (0..8)
+            .flat_map(|_| self.options.present)
+            .map(|(name, _)| self.store.get(name, &metadata));
         for result in futures_util::future::join_all(reads).await {
             result?;
         }

@@ -9,6 +9,7 @@ mod http;
 mod port;
 pub mod postgres;
 mod process;
+pub mod redis;
 mod skip;
 
 pub use app::{App, Recorded, Response};

@@ -84,7 +84,10 @@ fn start_with(certificate: Option<Certificate<'_>>) -> anyhow::Result<Postgres> 
         ("max_connections", "100".to_owned()),
     ];
     if let Some(Certificate { chain, key }) = certificate {
-        let files = [("ssl_cert_file", "server.crt", chain), ("ssl_key_file", "server.key", key)];
+        let files = [
+            ("ssl_cert_file", "server.crt", chain),
+            ("ssl_key_file", "server.key", key),
+        ];
         settings.push(("ssl", "on".to_owned()));
         for (setting, name, pem) in files {
             let path = folder.path().join(name);
@@ -100,32 +103,55 @@ fn start_with(certificate: Option<Certificate<'_>>) -> anyhow::Result<Postgres> 
     }
 
     let output = command(&initdb, account)
-        .args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"])
+        .args([
+            "--no-sync",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+        ])
         .arg(format!("--username={USER}"))
         .arg(format!("--pwfile={}", password.display()))
         .arg("--pgdata")
         .arg(&data)
         .output()
         .context("cannot run initdb")?;
-    ensure!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "initdb failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 
     let port = free_port();
     // The shell ends the server when its own standard input ends, and so also
     // when the test program is killed or leaves without dropping its values.
     let mut shell = command(Path::new("/bin/sh"), account)
-        .args(["-c", r#"exec 3<&0; "$@" <&- & exec 2>&-; read -r _ <&3; kill -QUIT $!; wait $!"#, "sh"])
+        .args([
+            "-c",
+            r#"exec 3<&0; "$@" <&- & exec 2>&-; read -r _ <&3; kill -QUIT $!; wait $!"#,
+            "sh",
+        ])
         .arg(server)
         .arg("-D")
         .arg(&data)
         .args(["-p", &port.to_string()])
-        .args(settings.iter().map(|(name, value)| format!("--{name}={value}")))
+        .args(
+            settings
+                .iter()
+                .map(|(name, value)| format!("--{name}={value}")),
+        )
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot start postgres")?;
-    let log = shell.stderr.take().context("the server has no standard error")?;
-    let password = PASSWORD.replace(' ', "%20").replace('@', "%40").replace('/', "%2F");
+    let log = shell
+        .stderr
+        .take()
+        .context("the server has no standard error")?;
+    let password = PASSWORD
+        .replace(' ', "%20")
+        .replace('@', "%40")
+        .replace('/', "%2F");
     let server = Postgres {
         url: format!("postgres://{USER}:{password}@127.0.0.1:{port}/postgres"),
         port,
@@ -148,7 +174,11 @@ impl Drop for Postgres {
 
 fn private_file(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     Ok(())
 }
@@ -159,7 +189,9 @@ fn account() -> anyhow::Result<Option<(u32, u32)>> {
         return Ok(None);
     }
     let users = std::fs::read_to_string("/etc/passwd").context("cannot read the list of users")?;
-    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = users
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
     for user in fields.filter(|f| f.first() == Some(&"postgres")) {
         if let [_, _, uid, gid, ..] = user.as_slice() {
             return Ok(Some((uid.parse()?, gid.parse()?)));

@@ -207,7 +207,11 @@ impl Failure {
     }
 }
 
-async fn run(connection: Connection, pipe: &Pipeline, node: Option<&Node>) -> RedisResult<Outcomes> {
+async fn run(
+    connection: Connection,
+    pipe: &Pipeline,
+    node: Option<&Node>,
+) -> RedisResult<Outcomes> {
     match (connection, node) {
         (Connection::Single(mut connection), _) => pipe.query_async(&mut connection).await,
         (Connection::Cluster(mut connection), None) => pipe.query_async(&mut connection).await,
@@ -219,7 +223,10 @@ async fn run(connection: Connection, pipe: &Pipeline, node: Option<&Node>) -> Re
             let answers = connection
                 .route_pipeline(pipe.clone(), 0, pipe.len(), route)
                 .await?;
-            Ok(answers.into_iter().map(redis::Value::extract_error).collect())
+            Ok(answers
+                .into_iter()
+                .map(redis::Value::extract_error)
+                .collect())
         }
     }
 }
@@ -245,7 +252,11 @@ fn is_refusal(error: &RedisError) -> bool {
 
 fn server_kinds(error: &RedisError) -> Vec<ServerErrorKind> {
     let errors = error.clone().into_server_errors();
-    errors.iter().flat_map(|e| e.iter()).filter_map(|(_, e)| e.kind()).collect()
+    errors
+        .iter()
+        .flat_map(|e| e.iter())
+        .filter_map(|(_, e)| e.kind())
+        .collect()
 }
 
 /// A timeout has used its time, and a wrong password stays wrong.

@@ -85,9 +85,7 @@ impl Settings {
             login: login(&config.redis_username, &config.redis_password),
             db: config.redis_db.unwrap_or(0),
             tls: tls(config),
-            dial_timeout: given(config.dial_timeout)
-                .flatten()
-                .unwrap_or(DIAL_TIMEOUT),
+            dial_timeout: given(config.dial_timeout).flatten().unwrap_or(DIAL_TIMEOUT),
             reply_timeout: reply_timeout(config),
             retry: retry(config, defaults)?,
         })
@@ -311,8 +309,16 @@ mod tests {
         check("", "", "redisHost is empty; set metadata redisHost");
         check(" , ", "", "redisHost is empty; set metadata redisHost");
         check("a", "x", "redisPort is not a port number: x");
-        check("a:b", "", "redis host \"a:b\" is not an address; set redisHost to host:port");
-        check("[::1", "", "redis host \"[::1\" is not an address; set redisHost to host:port");
+        check(
+            "a:b",
+            "",
+            "redis host \"a:b\" is not an address; set redisHost to host:port",
+        );
+        check(
+            "[::1",
+            "",
+            "redis host \"[::1\" is not an address; set redisHost to host:port",
+        );
         check(
             "a:7000",
             "7001",
@@ -341,8 +347,14 @@ mod tests {
             &[("maxRetryBackoff", "2s")],
             "redis store error: can't parse maxRetryBackoff field: \"2s\": invalid digit found in string",
         );
-        check(&[("maxRetryBackoff", "2s"), ("redisMinRetryInterval", "2s")], "accepted");
-        check(&[("enableTLS", "yes")], "metadata property \"enableTLS\" is invalid: must be true or false");
+        check(
+            &[("maxRetryBackoff", "2s"), ("redisMinRetryInterval", "2s")],
+            "accepted",
+        );
+        check(
+            &[("enableTLS", "yes")],
+            "metadata property \"enableTLS\" is invalid: must be true or false",
+        );
         assert_eq!(
             refusal(&[("redisHost", "a,b")]),
             "redisHost lists several hosts; set redisType to cluster, or failover to true"
@@ -351,30 +363,81 @@ mod tests {
 
     #[test]
     fn limits() {
-        let check = |properties: &[(&str, &str)], dial: u64, reply: Option<u64>, retry: (u32, u64, u64)| {
-            let mut all = vec![("redisHost", "a")];
-            all.extend(properties);
-            let got = settings(&all).unwrap();
-            let ms = Duration::from_millis;
-            assert_eq!(got.dial_timeout, ms(dial), "{properties:?}");
-            assert_eq!(got.reply_timeout, reply.map(ms), "{properties:?}");
-            let (count, min, max) = retry;
-            assert_eq!(got.retry, Retry { count, min: ms(min), max: ms(max) }, "{properties:?}");
-        };
+        let check =
+            |properties: &[(&str, &str)], dial: u64, reply: Option<u64>, retry: (u32, u64, u64)| {
+                let mut all = vec![("redisHost", "a")];
+                all.extend(properties);
+                let got = settings(&all).unwrap();
+                let ms = Duration::from_millis;
+                assert_eq!(got.dial_timeout, ms(dial), "{properties:?}");
+                assert_eq!(got.reply_timeout, reply.map(ms), "{properties:?}");
+                let (count, min, max) = retry;
+                assert_eq!(
+                    got.retry,
+                    Retry {
+                        count,
+                        min: ms(min),
+                        max: ms(max)
+                    },
+                    "{properties:?}"
+                );
+            };
         check(&[], 5000, Some(3000), (3, 2000, 512));
-        check(&[("dialTimeout", "250"), ("readTimeout", "1500")], 250, Some(3000), (3, 2000, 512));
-        check(&[("readTimeout", "1500"), ("writeTimeout", "1s")], 5000, Some(1500), (3, 2000, 512));
-        check(&[("dialTimeout", "-1"), ("readTimeout", "-1")], 5000, None, (3, 2000, 512));
-        check(&[("redisMaxRetries", "-1"), ("redisMinRetryInterval", "-1")], 5000, Some(3000), (0, 0, 512));
-        check(&[("maxRetries", "5"), ("maxRetryBackoff", "8000000")], 5000, Some(3000), (5, 8, 512));
-        check(&[("redisMaxRetries", "1"), ("maxRetries", "5")], 5000, Some(3000), (1, 2000, 512));
-        check(&[("redisMaxRetryInterval", "3s")], 5000, Some(3000), (3, 2000, 3000));
+        check(
+            &[("dialTimeout", "250"), ("readTimeout", "1500")],
+            250,
+            Some(3000),
+            (3, 2000, 512),
+        );
+        check(
+            &[("readTimeout", "1500"), ("writeTimeout", "1s")],
+            5000,
+            Some(1500),
+            (3, 2000, 512),
+        );
+        check(
+            &[("dialTimeout", "-1"), ("readTimeout", "-1")],
+            5000,
+            None,
+            (3, 2000, 512),
+        );
+        check(
+            &[("redisMaxRetries", "-1"), ("redisMinRetryInterval", "-1")],
+            5000,
+            Some(3000),
+            (0, 0, 512),
+        );
+        check(
+            &[("maxRetries", "5"), ("maxRetryBackoff", "8000000")],
+            5000,
+            Some(3000),
+            (5, 8, 512),
+        );
+        check(
+            &[("redisMaxRetries", "1"), ("maxRetries", "5")],
+            5000,
+            Some(3000),
+            (1, 2000, 512),
+        );
+        check(
+            &[("redisMaxRetryInterval", "3s")],
+            5000,
+            Some(3000),
+            (3, 2000, 3000),
+        );
     }
 
     #[test]
     fn waits_double_up_to_the_longest() {
         let ms = Duration::from_millis;
-        let retry = Retry { count: 9, min: ms(8), max: ms(512) };
-        assert_eq!([0, 1, 2, 7, 40].map(|n| retry.wait(n)), [8, 16, 32, 512, 512].map(ms));
+        let retry = Retry {
+            count: 9,
+            min: ms(8),
+            max: ms(512),
+        };
+        assert_eq!(
+            [0, 1, 2, 7, 40].map(|n| retry.wait(n)),
+            [8, 16, 32, 512, 512].map(ms)
+        );
     }
 }

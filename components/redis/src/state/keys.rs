@@ -1,7 +1,7 @@
 //! Listing keys by an SQL LIKE pattern: a scan of the whole database, sorted, in pages.
 
-use component::state::{KeysPage, KeysRequest, Like};
 use component::Result;
+use component::state::{KeysPage, KeysRequest, Like};
 use redis::{RedisError, RedisResult, Value};
 
 use super::RedisState;
@@ -14,9 +14,10 @@ impl RedisState {
     pub(super) async fn list(&self, req: &KeysRequest) -> Result<KeysPage> {
         let like = Like::new(&req.pattern)?;
         let glob = glob(&req.pattern);
-        let found = self.scan_all(&glob).await.map_err(|error| {
-            explain("failed to list keys: ", self.client.address(), error)
-        })?;
+        let found = self
+            .scan_all(&glob)
+            .await
+            .map_err(|error| explain("failed to list keys: ", self.client.address(), error))?;
         // The glob finds too much, and a scan may show a key twice.
         let mut keys: Vec<_> = found
             .into_iter()
@@ -43,7 +44,12 @@ impl RedisState {
         let (mut keys, mut cursor) = (Vec::new(), Vec::from(b"0"));
         loop {
             let mut command = redis::cmd("SCAN");
-            command.arg(&cursor).arg("MATCH").arg(glob).arg("COUNT").arg(STEP);
+            command
+                .arg(&cursor)
+                .arg("MATCH")
+                .arg(glob)
+                .arg("COUNT")
+                .arg(STEP);
             let answer = match node {
                 Some(node) => self.client.call_node(node, command).await?,
                 None => self.client.call(command, Repeat::Safe).await?,
@@ -64,7 +70,11 @@ fn parse(answer: Value) -> RedisResult<(Vec<u8>, Vec<Vec<u8>>)> {
 
 /// The token is the offset of the next page; anything else starts at the first.
 fn page(mut keys: Vec<String>, req: &KeysRequest) -> KeysPage {
-    let start = req.token.as_deref().and_then(|t| t.parse().ok()).unwrap_or(0);
+    let start = req
+        .token
+        .as_deref()
+        .and_then(|t| t.parse().ok())
+        .unwrap_or(0);
     let start = keys.len().min(start);
     let size = match req.page_size {
         0 => keys.len(),

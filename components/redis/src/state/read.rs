@@ -41,7 +41,11 @@ impl RedisState {
     }
 
     fn failed(&self, key: &str, error: RedisError) -> Error {
-        explain(&format!("failed to get key {key}: "), self.client.address(), error)
+        explain(
+            &format!("failed to get key {key}: "),
+            self.client.address(),
+            error,
+        )
     }
 }
 
@@ -97,7 +101,9 @@ fn document(answer: Value) -> Result<Option<Item>> {
     }
     let text = bytes(answer)?;
     let Document { data, version } = serde_json::from_slice(&text).map_err(|e| {
-        Error::internal(format!("the JSON document is not one of a state store: {e}"))
+        Error::internal(format!(
+            "the JSON document is not one of a state store: {e}"
+        ))
     })?;
     Ok(Some(Item {
         data: Bytes::copy_from_slice(data.get().as_bytes()),
@@ -149,12 +155,19 @@ mod tests {
 
     #[test]
     fn hashes() {
-        let check = |parts: &[&str], expected: &str| assert_eq!(shown(hash(strings(parts))), expected);
+        let check =
+            |parts: &[&str], expected: &str| assert_eq!(shown(hash(strings(parts))), expected);
         check(&[], "none");
         check(&["data", "x", "version", "3"], "x @ 3");
         check(&["version", "3", "first-write", "0", "data", ""], " @ 3");
-        check(&["data", "x"], "required hash field 'data' or 'version' was not found");
-        check(&["other", "x"], "required hash field 'data' or 'version' was not found");
+        check(
+            &["data", "x"],
+            "required hash field 'data' or 'version' was not found",
+        );
+        check(
+            &["other", "x"],
+            "required hash field 'data' or 'version' was not found",
+        );
     }
 
     #[test]
@@ -162,9 +175,15 @@ mod tests {
         let check = |text: &str, expected: &str| {
             assert_eq!(shown(document(Value::BulkString(text.into()))), expected);
         };
-        check(r#"{"data":{"a":[1, 2]},"version":7}"#, r#"{"a":[1, 2]} @ 7"#);
+        check(
+            r#"{"data":{"a":[1, 2]},"version":7}"#,
+            r#"{"a":[1, 2]} @ 7"#,
+        );
         check(r#"{"version":1,"first-write":0,"data":"x"}"#, "\"x\" @ 1");
         assert_eq!(shown(document(Value::Nil)), "none");
-        assert!(shown(document(Value::BulkString(b"[1]".into()))).starts_with("the JSON document is not"));
+        assert!(
+            shown(document(Value::BulkString(b"[1]".into())))
+                .starts_with("the JSON document is not")
+        );
     }
 }

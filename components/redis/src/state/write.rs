@@ -9,8 +9,8 @@ use component::state::{
 use component::{Error, ErrorKind, Result};
 use redis::{Cmd, ErrorKind as LibError, RedisError, RedisResult, ServerErrorKind};
 
-use super::script::{DELETE, Form, SET, Script};
 use super::RedisState;
+use super::script::{DELETE, Form, SET, Script};
 use crate::client::{Repeat, explain, first};
 
 /// Longest time the server waits for its replicas, in milliseconds.
@@ -38,7 +38,8 @@ impl Write {
             _ => 0,
         };
         let value = match (form, req.value) {
-            (Form::Hash, Value::Bytes(value) | Value::Json(value)) | (Form::Json, Value::Json(value)) => value,
+            (Form::Hash, Value::Bytes(value) | Value::Json(value))
+            | (Form::Json, Value::Json(value)) => value,
             (Form::Json, Value::Bytes(value)) => format!("\"{}\"", STANDARD.encode(value)).into(),
         };
         let ttl = ttl.map(|ttl| ttl.to_string()).unwrap_or_default();
@@ -50,7 +51,11 @@ impl Write {
             etag: req.etag.is_some(),
             what: "set key",
             // After a guarded write or one with an etag the same write is refused.
-            repeat: if etag == 0 && !guard { Repeat::Safe } else { Repeat::Never },
+            repeat: if etag == 0 && !guard {
+                Repeat::Safe
+            } else {
+                Repeat::Never
+            },
         })
     }
 
@@ -78,10 +83,6 @@ impl Write {
         self.script.by_text(&self.key, &self.args)
     }
 
-    pub(super) fn repeat(&self) -> Repeat {
-        self.repeat
-    }
-
     /// The error of a write that the script refused.
     pub(super) fn refused(&self) -> Error {
         let cause = format!("failed to {} {}", self.what, self.key);
@@ -95,7 +96,11 @@ impl Write {
     /// The error of a write that failed. Upstream calls it a mismatch when the request
     /// has an etag, even without a connection; the truth serves clients better.
     pub(super) fn failed(&self, address: &str, error: RedisError) -> Error {
-        explain(&format!("failed to {} {}: ", self.what, self.key), address, error)
+        explain(
+            &format!("failed to {} {}: ", self.what, self.key),
+            address,
+            error,
+        )
     }
 }
 
@@ -141,7 +146,7 @@ pub(super) fn ttl(metadata: &Metadata) -> Result<Option<i64>> {
     let Some(text) = metadata.get(TTL_IN_SECONDS).filter(|t| !t.is_empty()) else {
         return Ok(None);
     };
-    text.parse().map(Some).map_err(|e| {
-        Error::invalid(format!("failed to parse ttl from metadata: {text:?}: {e}"))
-    })
+    text.parse()
+        .map(Some)
+        .map_err(|e| Error::invalid(format!("failed to parse ttl from metadata: {text:?}: {e}")))
 }

@@ -10,9 +10,15 @@ pub(super) async fn each_write_makes_a_new_one(s: &Subject) -> Result<()> {
         s.set("k", value).await?;
         seen.push(s.etag("k").await?);
         let bulk = s.bulk(&["k"], 0).await?;
-        ensure!(bulk["k"].etag.as_ref() == seen.last(), "get and bulk get give different etags");
+        ensure!(
+            bulk["k"].etag.as_ref() == seen.last(),
+            "get and bulk get give different etags"
+        );
     }
-    ensure!(seen[0] != seen[1] && seen[1] != seen[2], "etags stayed the same: {seen:?}");
+    ensure!(
+        seen[0] != seen[1] && seen[1] != seen[2],
+        "etags stayed the same: {seen:?}"
+    );
     Ok(())
 }
 
@@ -24,7 +30,10 @@ pub(super) async fn a_wrong_one_changes_nothing(s: &Subject) -> Result<()> {
         let set = s.set_etag("k", "3", wrong).await;
         if let Err(error) = &set {
             let text = error.to_string();
-            ensure!(text.starts_with("possible etag mismatch. error from state store"), "the error says: {text}");
+            ensure!(
+                text.starts_with("possible etag mismatch. error from state store"),
+                "the error says: {text}"
+            );
         }
         refused(set, EtagMismatch).context("setting")?;
         refused(s.delete("k", Some(wrong)).await, EtagMismatch).context("deleting")?;
@@ -60,11 +69,21 @@ pub(super) async fn bulk_errors_name_the_key(s: &Subject) -> Result<()> {
         s.set(name, "1").await?;
     }
     let good = s.etag("good").await?;
-    let with = |name: &str, etag: &str| SetRequest { etag: Some(etag.into()), ..s.set_request(name, "2") };
-    let sets = vec![with("good", &good), with("bad", s.options.bad_etag), s.set_request("plain", "2")];
+    let with = |name: &str, etag: &str| SetRequest {
+        etag: Some(etag.into()),
+        ..s.set_request(name, "2")
+    };
+    let sets = vec![
+        with("good", &good),
+        with("bad", s.options.bad_etag),
+        s.set_request("plain", "2"),
+    ];
     one_failed(s, s.store.bulk_set(sets).await)?;
     for (name, value) in [("good", "2"), ("bad", "1"), ("plain", "2")] {
-        ensure!(s.data(name).await? == value, "{name:?} is not {value} after the bulk set");
+        ensure!(
+            s.data(name).await? == value,
+            "{name:?} is not {value} after the bulk set"
+        );
     }
 
     let good = s.etag("good").await?;
@@ -75,20 +94,30 @@ pub(super) async fn bulk_errors_name_the_key(s: &Subject) -> Result<()> {
     ];
     one_failed(s, s.store.bulk_delete(deletes).await)?;
     let left = s.bulk(&["good", "bad", "plain"], 0).await?;
-    ensure!(left.keys().eq(["bad"]), "left after the bulk delete: {:?}", left.keys());
+    ensure!(
+        left.keys().eq(["bad"]),
+        "left after the bulk delete: {:?}",
+        left.keys()
+    );
     Ok(())
 }
 
 fn one_failed(s: &Subject, result: Result<(), component::state::BulkError>) -> Result<()> {
     let failed = result.err().context("succeeded with a wrong etag")?.0;
-    let [(key, error)] = &failed[..] else { anyhow::bail!("{} errors for one wrong etag", failed.len()) };
+    let [(key, error)] = &failed[..] else {
+        anyhow::bail!("{} errors for one wrong etag", failed.len())
+    };
     ensure!(*key == s.key("bad"), "the error is for {key:?}");
     ensure!(error.kind == EtagMismatch, "the error is {error}");
     Ok(())
 }
 
 pub(super) async fn first_write_comes_first(s: &Subject) -> Result<()> {
-    for consistency in [Consistency::Unset, Consistency::Strong, Consistency::Eventual] {
+    for consistency in [
+        Consistency::Unset,
+        Consistency::Strong,
+        Consistency::Eventual,
+    ] {
         let name = format!("{consistency:?}");
         let request = |value: &'static str| SetRequest {
             concurrency: Concurrency::FirstWrite,

@@ -106,13 +106,17 @@ pub async fn check(store: Arc<dyn StateStore>, options: Options) {
 pub async fn run(store: Arc<dyn StateStore>, options: Options) -> Report {
     let features = store.features();
     let cases = join_all(CASES.iter().map(|case| case.run(&store, options))).await;
-    Report { component: options.name.into(), features: features.names().collect(), cases }
+    Report {
+        component: options.name.into(),
+        features: features.names().collect(),
+        cases,
+    }
 }
 
 struct Case {
     name: &'static str,
     when: When,
-    body: fn(Subject) -> Pin<Box<dyn Future<Output = Result<()>> + Send>>,
+    body: fn(Subject) -> Pin<Box<dyn Future<Output = Result<()>>>>,
 }
 
 /// Which stores a case is for.
@@ -143,10 +147,19 @@ impl Case {
         if let Err(why) = self.when.applies(store.features(), &options) {
             return (self.name, Outcome::Skipped(why));
         }
-        let subject = Subject { store: Arc::clone(store), options, run: Uuid::new_v4().simple().to_string() };
+        let subject = Subject {
+            store: Arc::clone(store),
+            options,
+            run: Uuid::new_v4().simple().to_string(),
+        };
         let limited = tokio::time::timeout(CASE_LIMIT, (self.body)(subject));
-        let result = limited.await.unwrap_or_else(|_| Err(anyhow::anyhow!("still running after {CASE_LIMIT:?}")));
-        (self.name, result.map_or_else(Outcome::Failed, |()| Outcome::Passed))
+        let result = limited
+            .await
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("still running after {CASE_LIMIT:?}")));
+        (
+            self.name,
+            result.map_or_else(Outcome::Failed, |()| Outcome::Passed),
+        )
     }
 }
 
@@ -213,7 +226,10 @@ impl Subject {
     }
 
     fn get_request(&self, name: &str) -> GetRequest {
-        GetRequest { key: self.key(name), ..GetRequest::default() }
+        GetRequest {
+            key: self.key(name),
+            ..GetRequest::default()
+        }
     }
 
     async fn item(&self, name: &str) -> Result<Option<Item>, Error> {
@@ -231,7 +247,10 @@ impl Subject {
     }
 
     async fn etag(&self, name: &str) -> Result<String> {
-        let item = self.item(name).await?.with_context(|| format!("{name:?} is missing"))?;
+        let item = self
+            .item(name)
+            .await?
+            .with_context(|| format!("{name:?} is missing"))?;
         let etag = item.etag.filter(|etag| !etag.is_empty());
         etag.with_context(|| format!("{name:?} has no etag"))
     }
@@ -246,21 +265,38 @@ impl Subject {
 
     async fn set_etag(&self, name: &str, value: &'static str, etag: &str) -> Result<(), Error> {
         let req = self.set_request(name, value);
-        self.store.set(SetRequest { etag: Some(etag.into()), ..req }).await
+        self.store
+            .set(SetRequest {
+                etag: Some(etag.into()),
+                ..req
+            })
+            .await
     }
 
     async fn set_first(&self, name: &str, value: &'static str) -> Result<(), Error> {
         let req = self.set_request(name, value);
-        self.store.set(SetRequest { concurrency: Concurrency::FirstWrite, ..req }).await
+        self.store
+            .set(SetRequest {
+                concurrency: Concurrency::FirstWrite,
+                ..req
+            })
+            .await
     }
 
     fn ttl_request(&self, name: &str, seconds: &str) -> SetRequest {
         let metadata = Metadata::from([("ttlInSeconds".into(), seconds.into())]);
-        SetRequest { metadata, ..self.set_request(name, "short") }
+        SetRequest {
+            metadata,
+            ..self.set_request(name, "short")
+        }
     }
 
     fn delete_request(&self, name: &str, etag: Option<&str>) -> DeleteRequest {
-        DeleteRequest { key: self.key(name), etag: etag.map(Into::into), ..DeleteRequest::default() }
+        DeleteRequest {
+            key: self.key(name),
+            etag: etag.map(Into::into),
+            ..DeleteRequest::default()
+        }
     }
 
     async fn delete(&self, name: &str, etag: Option<&str>) -> Result<(), Error> {
@@ -271,10 +307,18 @@ impl Subject {
     async fn bulk(&self, names: &[&str], parallelism: usize) -> Result<BTreeMap<String, Item>> {
         let reqs = names.iter().map(|name| self.get_request(name)).collect();
         let answers = self.store.bulk_get(reqs, parallelism).await?;
-        ensure!(answers.len() == names.len(), "{} answers to {} requests", answers.len(), names.len());
+        ensure!(
+            answers.len() == names.len(),
+            "{} answers to {} requests",
+            answers.len(),
+            names.len()
+        );
         let mut found = BTreeMap::new();
         for answer in answers {
-            let name = answer.key.strip_prefix(&format!("{}||", self.run)).context("the answer has another key")?;
+            let name = answer
+                .key
+                .strip_prefix(&format!("{}||", self.run))
+                .context("the answer has another key")?;
             if let Some(item) = answer.result? {
                 found.insert(name.to_owned(), item);
             }

@@ -19,14 +19,23 @@ const BOOKS: [(&str, &str, &str, u32); 5] = [
 
 fn metadata(s: &Subject) -> Metadata {
     let json = [("contentType", "application/json")];
-    json.iter().chain(s.options.query_metadata).map(|(k, v)| ((*k).into(), (*v).into())).collect()
+    json.iter()
+        .chain(s.options.query_metadata)
+        .map(|(k, v)| ((*k).into(), (*v).into()))
+        .collect()
 }
 
 async fn fill(s: &Subject) -> Result<()> {
     for (name, title, author, copies) in BOOKS {
-        let book = json!({"run": s.run, "title": title, "author": {"name": author}, "copies": copies});
+        let book =
+            json!({"run": s.run, "title": title, "author": {"name": author}, "copies": copies});
         let value = Stored::Json(Bytes::from(book.to_string()));
-        s.store.set(SetRequest { metadata: metadata(s), ..SetRequest::new(s.key(name), value) }).await?;
+        s.store
+            .set(SetRequest {
+                metadata: metadata(s),
+                ..SetRequest::new(s.key(name), value)
+            })
+            .await?;
     }
     Ok(())
 }
@@ -37,27 +46,49 @@ fn mine(s: &Subject, filter: Value) -> Value {
 }
 
 async fn query(s: &Subject, query: Value) -> Result<QueryPage, component::Error> {
-    s.store.query(Bytes::from(query.to_string()), metadata(s)).await
+    s.store
+        .query(Bytes::from(query.to_string()), metadata(s))
+        .await
 }
 
 fn names(s: &Subject, page: &QueryPage) -> Vec<String> {
     let prefix = s.key("");
-    page.results.iter().map(|item| item.key.strip_prefix(&prefix).unwrap_or(&item.key).to_owned()).collect()
+    page.results
+        .iter()
+        .map(|item| {
+            item.key
+                .strip_prefix(&prefix)
+                .unwrap_or(&item.key)
+                .to_owned()
+        })
+        .collect()
 }
 
 pub(super) async fn filters_find_what_they_say(s: &Subject) -> Result<()> {
     fill(s).await?;
     for (filter, expected) in [
         (json!({"EQ": {"title": "Emma"}}), vec!["emma"]),
-        (json!({"EQ": {"author.name": "Austen"}}), vec!["emma", "persuasion"]),
+        (
+            json!({"EQ": {"author.name": "Austen"}}),
+            vec!["emma", "persuasion"],
+        ),
         (json!({"EQ": {"copies": 2}}), vec!["ulysses"]),
         (json!({"EQ": {"title": "None"}}), vec![]),
-        (json!({"NEQ": {"author.name": "Austen"}}), vec!["middlemarch", "ulysses", "walden"]),
+        (
+            json!({"NEQ": {"author.name": "Austen"}}),
+            vec!["middlemarch", "ulysses", "walden"],
+        ),
         (json!({"GT": {"copies": 3}}), vec!["middlemarch", "walden"]),
-        (json!({"GTE": {"copies": 3}}), vec!["emma", "middlemarch", "walden"]),
+        (
+            json!({"GTE": {"copies": 3}}),
+            vec!["emma", "middlemarch", "walden"],
+        ),
         (json!({"LT": {"copies": 2}}), vec!["persuasion"]),
         (json!({"LTE": {"copies": 2}}), vec!["persuasion", "ulysses"]),
-        (json!({"IN": {"title": ["Emma", "Walden", "None"]}}), vec!["emma", "walden"]),
+        (
+            json!({"IN": {"title": ["Emma", "Walden", "None"]}}),
+            vec!["emma", "walden"],
+        ),
         (
             json!({"OR": [{"EQ": {"author.name": "Joyce"}}, {"AND": [{"EQ": {"author.name": "Austen"}}, {"EQ": {"copies": 1}}]}]}),
             vec!["persuasion", "ulysses"],
@@ -66,7 +97,10 @@ pub(super) async fn filters_find_what_they_say(s: &Subject) -> Result<()> {
         let page = query(s, json!({"filter": mine(s, filter.clone())})).await?;
         let found: BTreeSet<String> = names(s, &page).into_iter().collect();
         ensure!(found.iter().eq(&expected), "{filter} found {found:?}");
-        let texts = page.results.iter().all(|item| serde_json::from_slice::<Value>(&item.data).is_ok());
+        let texts = page
+            .results
+            .iter()
+            .all(|item| serde_json::from_slice::<Value>(&item.data).is_ok());
         ensure!(texts, "{filter} gave data that is not JSON");
     }
     Ok(())
@@ -75,8 +109,14 @@ pub(super) async fn filters_find_what_they_say(s: &Subject) -> Result<()> {
 pub(super) async fn sorted_pages_give_every_item_once(s: &Subject) -> Result<()> {
     fill(s).await?;
     for (order, expected) in [
-        ("ASC", ["emma", "middlemarch", "persuasion", "ulysses", "walden"]),
-        ("DESC", ["walden", "ulysses", "persuasion", "middlemarch", "emma"]),
+        (
+            "ASC",
+            ["emma", "middlemarch", "persuasion", "ulysses", "walden"],
+        ),
+        (
+            "DESC",
+            ["walden", "ulysses", "persuasion", "middlemarch", "emma"],
+        ),
     ] {
         let (mut found, mut token) = (Vec::new(), String::new());
         loop {
@@ -86,7 +126,11 @@ pub(super) async fn sorted_pages_give_every_item_once(s: &Subject) -> Result<()>
                 "page": {"limit": 2, "token": token},
             });
             let page = query(s, asked).await?;
-            ensure!(page.results.len() <= 2, "{} items on a page of 2", page.results.len());
+            ensure!(
+                page.results.len() <= 2,
+                "{} items on a page of 2",
+                page.results.len()
+            );
             found.extend(names(s, &page));
             if page.results.is_empty() || page.token.is_empty() {
                 break;

@@ -40,12 +40,20 @@ pub(super) async fn one_writer_wins(s: &Subject) -> Result<()> {
             let (s, etag) = (s.clone(), etag.clone());
             async move {
                 let req = s.set_request("k", writer.to_string());
-                s.store.set(SetRequest { etag: Some(etag), ..req }).await
+                s.store
+                    .set(SetRequest {
+                        etag: Some(etag),
+                        ..req
+                    })
+                    .await
             }
         })
         .await?;
         one_winner(&results)?;
-        let lost = results.into_iter().filter_map(Result::err).find(|e| e.kind != ErrorKind::EtagMismatch);
+        let lost = results
+            .into_iter()
+            .filter_map(Result::err)
+            .find(|e| e.kind != ErrorKind::EtagMismatch);
         ensure!(lost.is_none(), "a late writer got {lost:?}");
     }
     Ok(())
@@ -57,7 +65,12 @@ pub(super) async fn one_first_write_wins(s: &Subject) -> Result<()> {
             let s = s.clone();
             async move {
                 let req = s.set_request(&format!("k{round}"), writer.to_string());
-                s.store.set(SetRequest { concurrency: Concurrency::FirstWrite, ..req }).await
+                s.store
+                    .set(SetRequest {
+                        concurrency: Concurrency::FirstWrite,
+                        ..req
+                    })
+                    .await
             }
         })
         .await?;
@@ -73,10 +86,23 @@ pub(super) async fn no_increment_is_lost(s: &Subject) -> Result<()> {
         let s = s.clone();
         async move {
             loop {
-                let item = s.item("n").await?.ok_or_else(|| Error::internal("the counter is missing"))?;
-                let old: u64 = std::str::from_utf8(&item.data).unwrap_or_default().parse().unwrap_or(u64::MAX - 1);
+                let item = s
+                    .item("n")
+                    .await?
+                    .ok_or_else(|| Error::internal("the counter is missing"))?;
+                let old: u64 = std::str::from_utf8(&item.data)
+                    .unwrap_or_default()
+                    .parse()
+                    .unwrap_or(u64::MAX - 1);
                 let req = s.set_request("n", (old + 1).to_string());
-                match s.store.set(SetRequest { etag: item.etag, ..req }).await {
+                match s
+                    .store
+                    .set(SetRequest {
+                        etag: item.etag,
+                        ..req
+                    })
+                    .await
+                {
                     Err(error) if error.kind == ErrorKind::EtagMismatch => {}
                     result => return result,
                 }
@@ -95,13 +121,17 @@ pub(super) async fn transactions_are_not_mixed(s: &Subject) -> Result<()> {
         let s = s.clone();
         async move {
             let value = Bytes::from(writer.to_string());
-            let sets = ["a", "b", "c"].map(|name| Operation::Set(s.set_request(name, value.clone())));
+            let sets =
+                ["a", "b", "c"].map(|name| Operation::Set(s.set_request(name, value.clone())));
             s.store.transact(sets.into(), Metadata::new()).await
         }
     })
     .await?;
     results.into_iter().collect::<Result<Vec<()>, Error>>()?;
     let (a, b, c) = (s.data("a").await?, s.data("b").await?, s.data("c").await?);
-    ensure!(a == b && b == c, "the end has parts of several transactions: {a:?} {b:?} {c:?}");
+    ensure!(
+        a == b && b == c,
+        "the end has parts of several transactions: {a:?} {b:?} {c:?}"
+    );
     Ok(())
 }
