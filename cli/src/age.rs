@@ -21,7 +21,10 @@ pub(crate) fn age(began: Timestamp, now: Timestamp) -> String {
 
 /// The moment on this machine's clock, `2026-01-31 17:05.09`.
 pub(crate) fn created(began: Timestamp) -> String {
-    began.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M.%S").to_string()
+    began
+        .to_zoned(TimeZone::system())
+        .strftime("%Y-%m-%d %H:%M.%S")
+        .to_string()
 }
 
 fn pair(large: i64, large_unit: &str, small: i64, small_unit: &str) -> String {

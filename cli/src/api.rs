@@ -14,8 +14,11 @@ use tokio::net::{TcpStream, UnixStream};
 const MAX_ANSWER: usize = 64 << 20;
 
 /// What stays readable in a path segment or a query value.
-const UNRESERVED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Where a sidecar's HTTP API can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +39,11 @@ impl Sidecar {
         if !socket_dir.is_empty() {
             return Self::Unix(socket(socket_dir, app_id, "http"));
         }
-        let addresses: Vec<&str> =
-            listen_addresses.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        let addresses: Vec<&str> = listen_addresses
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .collect();
         let everywhere = |address: &&str| matches!(*address, "127.0.0.1" | "localhost" | "0.0.0.0");
         let host = if addresses.is_empty() || addresses.iter().any(|a| everywhere(a)) {
             "127.0.0.1"
@@ -47,7 +53,10 @@ impl Sidecar {
                 other => other,
             }
         };
-        Self::Tcp { host: host.to_owned(), port }
+        Self::Tcp {
+            host: host.to_owned(),
+            port,
+        }
     }
 
     /// Whether something accepts connections there.
@@ -89,11 +98,19 @@ impl Sidecar {
             match self {
                 Self::Tcp { host, port } => {
                     let stream = TcpStream::connect((host.as_str(), *port)).await;
-                    exchange(stream.with_context(|| format!("cannot reach {self}"))?, request).await
+                    exchange(
+                        stream.with_context(|| format!("cannot reach {self}"))?,
+                        request,
+                    )
+                    .await
                 }
                 Self::Unix(socket) => {
                     let stream = UnixStream::connect(socket).await;
-                    exchange(stream.with_context(|| format!("cannot reach {self}"))?, request).await
+                    exchange(
+                        stream.with_context(|| format!("cannot reach {self}"))?,
+                        request,
+                    )
+                    .await
                 }
             }
         };
@@ -157,7 +174,10 @@ mod tests {
     #[test]
     fn the_address_follows_the_flags_of_the_sidecar() {
         let check = |listen: &str, socket: &str, expected: &str| {
-            assert_eq!(Sidecar::new("a", 3500, listen, socket).to_string(), expected);
+            assert_eq!(
+                Sidecar::new("a", 3500, listen, socket).to_string(),
+                expected
+            );
         };
         check("", "", "127.0.0.1:3500");
         check("[::1],127.0.0.1", "", "127.0.0.1:3500");

@@ -27,8 +27,15 @@ pub(crate) fn install(
         .with_context(|| format!("cannot read {}; is this a dapr bundle?", path.display()))?;
     let details: Details = serde_json::from_slice(&text)
         .with_context(|| format!("{} is not valid", path.display()))?;
-    if details.binaries.components().any(|part| !matches!(part, Component::Normal(_))) {
-        bail!("{}: daprBinarySubDir must be a folder inside the bundle", path.display());
+    if details
+        .binaries
+        .components()
+        .any(|part| !matches!(part, Component::Normal(_)))
+    {
+        bail!(
+            "{}: daprBinarySubDir must be a folder inside the bundle",
+            path.display()
+        );
     }
     let folder = bundle.join(&details.binaries);
     let mut installed = Vec::new();
@@ -111,8 +118,14 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_size(program.len() as u64);
             header.set_mode(0o644);
-            archive.append_data(&mut header, member, program.as_bytes()).expect("appended");
-            archive.into_inner().expect("complete").finish().expect("compressed");
+            archive
+                .append_data(&mut header, member, program.as_bytes())
+                .expect("appended");
+            archive
+                .into_inner()
+                .expect("complete")
+                .finish()
+                .expect("compressed");
         }
         folder
     }
@@ -129,7 +142,10 @@ mod tests {
         }
         let daprd = bin.path().join("daprd");
         assert_eq!(fs::read_to_string(&daprd).expect("readable"), "daprd");
-        assert_ne!(daprd.metadata().expect("there").permissions().mode() & 0o111, 0);
+        assert_ne!(
+            daprd.metadata().expect("there").permissions().mode() & 0o111,
+            0
+        );
     }
 
     #[test]

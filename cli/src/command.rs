@@ -97,11 +97,7 @@ pub(crate) fn build() -> clap::Command {
 }
 
 /// Carries out what was asked and returns the exit code.
-pub(crate) async fn execute(
-    cli: Cli,
-    matches: &ArgMatches,
-    report: Report,
-) -> anyhow::Result<u8> {
+pub(crate) async fn execute(cli: Cli, matches: &ArgMatches, report: Report) -> anyhow::Result<u8> {
     let home = Home::find(cli.runtime_path)?;
     if cli.version {
         return version::print(&home).await;

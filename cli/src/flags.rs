@@ -13,10 +13,17 @@ impl Flags {
         let mut flags = Self::default();
         let mut rest = arguments.iter().map(AsRef::as_ref).peekable();
         while let Some(argument) = rest.next() {
-            let Some(name) = flag_name(argument) else { continue };
+            let Some(name) = flag_name(argument) else {
+                continue;
+            };
             let (name, value) = match name.split_once('=') {
                 Some((name, value)) => (name, value.to_owned()),
-                None => (name, rest.next_if(|next| flag_name(next).is_none()).unwrap_or_default().to_owned()),
+                None => (
+                    name,
+                    rest.next_if(|next| flag_name(next).is_none())
+                        .unwrap_or_default()
+                        .to_owned(),
+                ),
             };
             flags.0.entry(name.to_owned()).or_default().push(value);
         }
@@ -25,7 +32,10 @@ impl Flags {
 
     /// The last value, or an empty text.
     pub(crate) fn text(&self, name: &str) -> &str {
-        self.0.get(name).and_then(|values| values.last()).map_or("", String::as_str)
+        self.0
+            .get(name)
+            .and_then(|values| values.last())
+            .map_or("", String::as_str)
     }
 
     /// All values.
@@ -42,7 +52,10 @@ impl Flags {
     pub(crate) fn is_on(&self, name: &str, default: bool) -> bool {
         match self.0.get(name).and_then(|values| values.last()) {
             None => default,
-            Some(value) => matches!(value.as_str(), "" | "1" | "t" | "T" | "true" | "TRUE" | "True"),
+            Some(value) => matches!(
+                value.as_str(),
+                "" | "1" | "t" | "T" | "true" | "TRUE" | "True"
+            ),
         }
     }
 }
@@ -50,7 +63,9 @@ impl Flags {
 /// The name in `--name` or `-name`; a negative number is a value.
 fn flag_name(argument: &str) -> Option<&str> {
     let name = argument.strip_prefix("--").or_else(|| {
-        argument.strip_prefix('-').filter(|name| name.len() > 1 && name.parse::<f64>().is_err())
+        argument
+            .strip_prefix('-')
+            .filter(|name| name.len() > 1 && name.parse::<f64>().is_err())
     })?;
     (!name.is_empty()).then_some(name)
 }

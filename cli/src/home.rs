@@ -24,7 +24,9 @@ impl Home {
     pub(crate) fn below(parent: &Path) -> Result<Self> {
         let parent = std::path::absolute(parent)
             .with_context(|| format!("runtime path {:?} is not usable", parent.display()))?;
-        Ok(Self { root: parent.join(".dapr") })
+        Ok(Self {
+            root: parent.join(".dapr"),
+        })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -72,5 +74,7 @@ pub(crate) fn beside_this_tool(name: &str) -> Option<PathBuf> {
 }
 
 fn non_empty(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+    std::env::var_os(variable)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }

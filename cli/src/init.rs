@@ -64,7 +64,9 @@ pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<
         return Err(command::no_kubernetes("init"));
     }
     for flag in args.without_effect() {
-        report.warning(format_args!("--{flag} has no effect: dapr init starts no containers"));
+        report.warning(format_args!(
+            "--{flag} has no effect: dapr init starts no containers"
+        ));
     }
     report.pending("Making the jump to hyperspace...");
     create_folder(&home.bin())?;
@@ -73,16 +75,25 @@ pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<
         Some(dir) => bundle::install(dir, &home.bin(), &PROGRAMS)?,
         None => link(&home.bin())?,
     };
-    report.info(format_args!("{} in {}", installed.join(", "), home.bin().display()));
+    report.info(format_args!(
+        "{} in {}",
+        installed.join(", "),
+        home.bin().display()
+    ));
     check_version(args, home).await?;
 
     keep_or_write(&home.config(), CONFIG, report)?;
     if !args.slim {
         create_folder(&home.data())?;
         let database = home.data().join("statestore.db");
-        keep_or_write(&home.components().join("statestore.yaml"), &statestore(&database), report)?;
+        keep_or_write(
+            &home.components().join("statestore.yaml"),
+            &statestore(&database),
+            report,
+        )?;
     }
-    report.success("Success! Dapr is up and running. To get started, go here: https://docs.dapr.io");
+    report
+        .success("Success! Dapr is up and running. To get started, go here: https://docs.dapr.io");
     Ok(0)
 }
 
@@ -140,7 +151,10 @@ fn create_folder(path: &Path) -> Result<()> {
 
 fn keep_or_write(path: &Path, text: &str, report: Report) -> Result<()> {
     use io::Write;
-    let created = fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let created = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path);
     match created {
         Ok(mut file) => file
             .write_all(text.as_bytes())

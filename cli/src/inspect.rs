@@ -77,8 +77,12 @@ pub(crate) async fn components(args: &Args, report: Report) -> Result<u8> {
         return Err(command::no_kubernetes("components"));
     }
     let mut rows = Vec::new();
-    for instance in instances::all().await {
-        for loaded in instance.components.into_iter().filter(|loaded| args.wants(&loaded.name)) {
+    for instance in instances::all().await? {
+        for loaded in instance
+            .components
+            .into_iter()
+            .filter(|loaded| args.wants(&loaded.name))
+        {
             rows.push(ComponentRow {
                 app_id: instance.app_id.clone(),
                 name: loaded.name,
@@ -155,7 +159,7 @@ pub(crate) async fn configurations(args: &Args, home: &Home, report: Report) -> 
     }
     let mut paths: BTreeSet<PathBuf> = BTreeSet::new();
     paths.extend(Some(home.config()).filter(|path| path.is_file()));
-    for instance in instances::all().await {
+    for instance in instances::all().await? {
         paths.extend(instance.config.iter().map(PathBuf::from));
     }
     let mut rows = Vec::new();
@@ -166,8 +170,15 @@ pub(crate) async fn configurations(args: &Args, home: &Home, report: Report) -> 
             Err(error) => report.warning(format_args!("{}: {error:#}", path.display())),
         }
     }
-    let columns =
-        ["NAMESPACE", "NAME", "TRACING-ENABLED", "METRICS-ENABLED", "AGE", "CREATED", "PATH"];
+    let columns = [
+        "NAMESPACE",
+        "NAME",
+        "TRACING-ENABLED",
+        "METRICS-ENABLED",
+        "AGE",
+        "CREATED",
+        "PATH",
+    ];
     let row = |item: &ConfigurationRow| {
         vec![
             item.namespace.clone(),
@@ -185,13 +196,20 @@ pub(crate) async fn configurations(args: &Args, home: &Home, report: Report) -> 
 fn read(path: &PathBuf) -> Result<ConfigurationRow> {
     let configuration: Configuration = serde_saphyr::from_str(&fs::read_to_string(path)?)?;
     let modified = Timestamp::try_from(fs::metadata(path)?.modified()?)?;
-    let Spec { tracing, metric, metrics } = configuration.spec;
+    let Spec {
+        tracing,
+        metric,
+        metrics,
+    } = configuration.spec;
     let sampled = |rate: &str| !rate.is_empty() && rate.parse::<f64>().is_ok_and(|rate| rate > 0.0);
     Ok(ConfigurationRow {
         namespace: configuration.metadata.namespace,
         name: configuration.metadata.name,
         tracing_enabled: tracing.is_some_and(|tracing| sampled(&tracing.sampling_rate)),
-        metrics_enabled: metrics.or(metric).and_then(|metric| metric.enabled).unwrap_or(true),
+        metrics_enabled: metrics
+            .or(metric)
+            .and_then(|metric| metric.enabled)
+            .unwrap_or(true),
         age: age::age(modified, Timestamp::now()),
         created: age::created(modified),
         path: path.display().to_string(),

@@ -5,19 +5,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use http::Method;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 use tokio::task::JoinSet;
 
-use crate::{
-    age,
-    api::Sidecar,
-    flags::Flags,
-    run::quantity,
-};
+use crate::{age, api::Sidecar, flags::Flags, run::quantity};
 
 /// A sidecar that does not describe itself in this time is listed without its metadata.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -73,19 +68,23 @@ struct Metadata {
 }
 
 /// All sidecars with an app id, ordered by it.
-pub(crate) async fn all() -> Vec<Instance> {
+pub(crate) async fn all() -> Result<Vec<Instance>> {
     let mut asked = JoinSet::new();
-    for process in scan() {
+    for process in scan()? {
         asked.spawn(describe(process));
     }
     let mut instances: Vec<Instance> = asked.join_all().await;
     instances.sort_by(|a, b| (&a.app_id, a.daprd_pid).cmp(&(&b.app_id, b.daprd_pid)));
-    instances
+    Ok(instances)
 }
 
 /// The sidecar of one application, or an error that says how to find the right id.
 pub(crate) async fn of_app(app_id: &str) -> Result<Instance> {
-    match all().await.into_iter().find(|instance| instance.app_id == app_id) {
+    match all()
+        .await?
+        .into_iter()
+        .find(|instance| instance.app_id == app_id)
+    {
         Some(instance) => Ok(instance),
         None => bail!("app ID {app_id} not found; `dapr list` shows what runs"),
     }
@@ -97,17 +96,22 @@ struct Daprd {
     flags: Flags,
 }
 
-fn scan() -> Vec<Daprd> {
-    let mut system = System::new();
-    let wanted = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always).without_tasks();
+fn scan() -> Result<Vec<Daprd>> {
+    let mut system = System::new().context("cannot look at the processes of this machine")?;
+    let wanted = ProcessRefreshKind::nothing()
+        .with_cmd(UpdateKind::Always)
+        .without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::All, true, wanted);
-    system
+    let found = system
         .processes()
         .values()
         .filter(|process| process.name() == "daprd" && process.thread_kind().is_none())
         .filter_map(|process| {
-            let arguments: Vec<String> =
-                process.cmd().iter().map(|part| part.to_string_lossy().into_owned()).collect();
+            let arguments: Vec<String> = process
+                .cmd()
+                .iter()
+                .map(|part| part.to_string_lossy().into_owned())
+                .collect();
             let flags = Flags::parse(&arguments);
             if flags.text("app-id").is_empty() {
                 return None;
@@ -118,7 +122,8 @@ fn scan() -> Vec<Daprd> {
                 flags,
             })
         })
-        .collect()
+        .collect();
+    Ok(found)
 }
 
 async fn describe(daprd: Daprd) -> Instance {
@@ -160,7 +165,9 @@ async fn describe(daprd: Daprd) -> Instance {
 }
 
 async fn metadata(api: &Sidecar) -> Result<Metadata> {
-    let answer = api.call(Method::GET, "/v1.0/metadata", None, "", DEADLINE).await?;
+    let answer = api
+        .call(Method::GET, "/v1.0/metadata", None, "", DEADLINE)
+        .await?;
     Ok(serde_json::from_slice(&answer.body)?)
 }
 

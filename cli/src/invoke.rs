@@ -66,9 +66,15 @@ pub(crate) async fn execute(args: &Args, report: Report) -> Result<u8> {
 async fn send(args: &Args, verb: Method, body: Bytes) -> Result<Bytes> {
     let api = find(&args.app_id, args.unix_domain_socket.as_deref()).await?;
     let path = format!("/v1.0/invoke/{}/method/{}", args.app_id, args.method);
-    let answer = api.call(verb, &path, Some("application/json"), body, DEADLINE).await?;
+    let answer = api
+        .call(verb, &path, Some("application/json"), body, DEADLINE)
+        .await?;
     if !(200..400).contains(&answer.status.as_u16()) {
-        bail!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+        bail!(
+            "{}: {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        );
     }
     Ok(answer.body)
 }

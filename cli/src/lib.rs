@@ -7,8 +7,8 @@ mod build_info;
 mod bundle;
 mod command;
 mod completion;
-mod home;
 mod flags;
+mod home;
 mod init;
 mod inspect;
 mod instances;
@@ -47,7 +47,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let report = Report::new(cli.log_as_json);
     // One thread is plenty: the tool waits for processes and moves their lines.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             report.failure(format_args!("cannot start the event loop: {error}"));
@@ -74,5 +77,9 @@ fn usage(error: &clap::Error) -> u8 {
     }
     // A closed pipe is the only way this fails, and then nobody reads.
     let _ = error.print();
-    if error.use_stderr() { USAGE_EXIT_CODE } else { 0 }
+    if error.use_stderr() {
+        USAGE_EXIT_CODE
+    } else {
+        0
+    }
 }

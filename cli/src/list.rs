@@ -56,7 +56,7 @@ pub(crate) async fn execute(args: &Args, report: Report) -> Result<u8> {
     if args.all_namespaces || args.namespace.is_some() {
         report.warning("namespaces are a matter of Kubernetes; all sidecars here are listed");
     }
-    let found = instances::all().await;
+    let found = instances::all().await?;
     if found.is_empty() && matches!(args.output, Format::Table) {
         output::print("No Dapr instances found.\n");
         return Ok(0);

@@ -45,11 +45,14 @@ pub(crate) async fn execute(args: &Args) -> Result<u8> {
     }
     let id = &args.app_id;
     let instance = instances::of_app(id).await?;
-    let mut files: Vec<Tail> = [("APP", &instance.app_log_path), ("DAPR", &instance.daprd_log_path)]
-        .into_iter()
-        .filter(|(_, path)| !path.is_empty())
-        .map(|(kind, path)| Tail::open(Path::new(path), format!("== {kind} - {id} == ")))
-        .collect::<Result<_>>()?;
+    let mut files: Vec<Tail> = [
+        ("APP", &instance.app_log_path),
+        ("DAPR", &instance.daprd_log_path),
+    ]
+    .into_iter()
+    .filter(|(_, path)| !path.is_empty())
+    .map(|(kind, path)| Tail::open(Path::new(path), format!("== {kind} - {id} == ")))
+    .collect::<Result<_>>()?;
     if files.is_empty() {
         bail!(
             "app {id} has no log files: its output is on the terminal of its `dapr run`; \
@@ -80,7 +83,12 @@ impl Tail {
     fn open(path: &Path, prefix: String) -> Result<Self> {
         let file = std::fs::File::open(path)
             .with_context(|| format!("cannot open the log file {}", path.display()))?;
-        Ok(Self { file, path: path.to_owned(), prefix, partial: Vec::new() })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            prefix,
+            partial: Vec::new(),
+        })
     }
 
     /// The complete lines that have come since the last call, each with the prefix.
@@ -88,11 +96,18 @@ impl Tail {
         self.file
             .read_to_end(&mut self.partial)
             .with_context(|| format!("cannot read the log file {}", self.path.display()))?;
-        let complete = self.partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let complete = self
+            .partial
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         let rest = self.partial.split_off(complete);
         let lines = std::mem::replace(&mut self.partial, rest);
         let text = String::from_utf8_lossy(&lines);
-        Ok(text.lines().map(|line| format!("{}{line}\n", self.prefix)).collect())
+        Ok(text
+            .lines()
+            .map(|line| format!("{}{line}\n", self.prefix))
+            .collect())
     }
 }
 

@@ -113,7 +113,11 @@ mod tests {
     #[test]
     fn a_status_line_is_readable_or_json() {
         assert_eq!(Status::Success.line(false, false, &"done"), "✅  done\n");
-        assert!(Status::Failure.line(false, true, &"broken").contains("\u{1b}[31m"));
+        assert!(
+            Status::Failure
+                .line(false, true, &"broken")
+                .contains("\u{1b}[31m")
+        );
         let line = Status::Info.line(true, true, &"say \"hi\"");
         let record: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(record["status"], "info");

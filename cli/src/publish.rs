@@ -68,9 +68,21 @@ pub(crate) async fn execute(args: &Args, report: Report) -> Result<u8> {
 async fn send(args: &Args, metadata: &BTreeMap<String, String>, body: Bytes) -> Result<()> {
     let api = find(&args.publish_app_id, args.unix_domain_socket.as_deref()).await?;
     let path = path(&args.pubsub, &args.topic, metadata);
-    let answer = api.call(Method::POST, &path, Some(content_type(&body)), body, DEADLINE).await?;
+    let answer = api
+        .call(
+            Method::POST,
+            &path,
+            Some(content_type(&body)),
+            body,
+            DEADLINE,
+        )
+        .await?;
     if !(200..300).contains(&answer.status.as_u16()) {
-        bail!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+        bail!(
+            "{}: {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        );
     }
     Ok(())
 }
@@ -82,7 +94,11 @@ fn path(pubsub: &str, topic: &str, metadata: &BTreeMap<String, String>) -> Strin
         .collect();
     let separator = if query.is_empty() { "" } else { "?" };
     // A topic may have slashes, which stay.
-    format!("/v1.0/publish/{}/{topic}{separator}{}", api::escape(pubsub), query.join("&"))
+    format!(
+        "/v1.0/publish/{}/{topic}{separator}{}",
+        api::escape(pubsub),
+        query.join("&")
+    )
 }
 
 /// A message that already is a CloudEvent must not be wrapped into another one.
@@ -102,12 +118,16 @@ mod tests {
 
     #[test]
     fn a_cloud_event_is_recognized() {
-        let check = |body: &str, expected: &str| assert_eq!(content_type(body.as_bytes()), expected);
+        let check =
+            |body: &str, expected: &str| assert_eq!(content_type(body.as_bytes()), expected);
         check(
             r#"{"id":"1","source":"s","specversion":"1.0","type":"t","data":null}"#,
             "application/cloudevents+json",
         );
-        check(r#"{"id":"1","source":"s","specversion":"1.0","type":"t"}"#, "application/json");
+        check(
+            r#"{"id":"1","source":"s","specversion":"1.0","type":"t"}"#,
+            "application/json",
+        );
         check("plain text", "application/json");
         check("[1]", "application/json");
     }
@@ -115,7 +135,10 @@ mod tests {
     #[test]
     fn metadata_goes_into_the_query() {
         let metadata = BTreeMap::from([("ttlInSeconds".to_owned(), "1 0&".to_owned())]);
-        assert_eq!(path("p", "a/b", &metadata), "/v1.0/publish/p/a/b?metadata.ttlInSeconds=1%200%26");
+        assert_eq!(
+            path("p", "a/b", &metadata),
+            "/v1.0/publish/p/a/b?metadata.ttlInSeconds=1%200%26"
+        );
         assert_eq!(path("p", "t", &BTreeMap::new()), "/v1.0/publish/p/t");
     }
 }

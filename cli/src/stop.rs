@@ -52,7 +52,7 @@ pub(crate) async fn execute(args: &Args, report: Report) -> Result<u8> {
     if ids.is_empty() {
         bail!("nothing to stop; give an app id, or a template file with -f");
     }
-    let running = instances::all().await;
+    let running = instances::all().await?;
     let mut code = 0;
     for id in ids {
         match stop_app(id, &running).await {
@@ -67,14 +67,20 @@ pub(crate) async fn execute(args: &Args, report: Report) -> Result<u8> {
 }
 
 async fn stop_app(id: &str, running: &[Instance]) -> Result<()> {
-    let mut found = running.iter().filter(|instance| instance.app_id == id).peekable();
+    let mut found = running
+        .iter()
+        .filter(|instance| instance.app_id == id)
+        .peekable();
     if found.peek().is_none() {
         bail!("couldn't find app id {id}; `dapr list` shows what runs");
     }
     for instance in found {
         // `dapr run` ends its application when it or the sidecar is asked to. One that runs
         // several applications must not take the others down.
-        let served = running.iter().filter(|other| other.cli_pid == instance.cli_pid).count();
+        let served = running
+            .iter()
+            .filter(|other| other.cli_pid == instance.cli_pid)
+            .count();
         let target = if instance.cli_pid != 0 && served == 1 {
             instance.cli_pid
         } else {
@@ -88,13 +94,16 @@ async fn stop_app(id: &str, running: &[Instance]) -> Result<()> {
 
 async fn stop_template(file: &std::path::Path, report: Report) -> Result<u8> {
     let path = template::locate(file)?;
-    let running = instances::all().await;
+    let running = instances::all().await?;
     let found: Vec<&Instance> = running
         .iter()
         .filter(|instance| PathBuf::from(&instance.run_template_path) == path)
         .collect();
     let Some(first) = found.first() else {
-        bail!("couldn't find apps with run file {}; `dapr list` shows what runs", path.display());
+        bail!(
+            "couldn't find apps with run file {}; `dapr list` shows what runs",
+            path.display()
+        );
     };
     let mut clis: Vec<i32> = found.iter().map(|instance| instance.cli_pid).collect();
     clis.sort_unstable();
@@ -104,7 +113,9 @@ async fn stop_template(file: &std::path::Path, report: Report) -> Result<u8> {
     }
     if wait_until_gone(&clis).await.is_err() {
         // The processes are in groups of their own and would outlive a killed `dapr run`.
-        let all = found.iter().flat_map(|i| [i.cli_pid, i.daprd_pid, i.app_pid]);
+        let all = found
+            .iter()
+            .flat_map(|i| [i.cli_pid, i.daprd_pid, i.app_pid]);
         for pid in all.filter_map(Pid::from_raw) {
             let _ = kill_process(pid, Signal::KILL);
         }

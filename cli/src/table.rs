@@ -36,10 +36,17 @@ fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
     let shown: Vec<usize> = (0..columns.len())
         .filter(|&index| rows.iter().any(|row| !row[index].is_empty()))
         .collect();
-    let pick = |row: &[String]| shown.iter().map(|&index| row[index].clone()).collect::<Vec<_>>();
+    let pick = |row: &[String]| {
+        shown
+            .iter()
+            .map(|&index| row[index].clone())
+            .collect::<Vec<_>>()
+    };
     let headers: Vec<String> = columns.iter().map(|name| header(name)).collect();
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(pick(&headers));
+    table
+        .load_style(presets::NOTHING)
+        .set_header(pick(&headers));
     for row in rows {
         table.add_row(pick(row));
     }
@@ -77,9 +84,15 @@ mod tests {
             app_id: &'static str,
             port: u16,
         }
-        let items = [Item { app_id: "a", port: 1 }];
+        let items = [Item {
+            app_id: "a",
+            port: 1,
+        }];
         let text = |format| render(format, &items, &[], |_| vec![]).expect("renders");
-        assert_eq!(text(Format::Json), "[\n  {\n    \"appId\": \"a\",\n    \"port\": 1\n  }\n]\n");
+        assert_eq!(
+            text(Format::Json),
+            "[\n  {\n    \"appId\": \"a\",\n    \"port\": 1\n  }\n]\n"
+        );
         assert_eq!(text(Format::Yaml), "- appId: a\n  port: 1\n");
     }
 }

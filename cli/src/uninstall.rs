@@ -32,15 +32,23 @@ pub(crate) fn execute(args: &Args, home: &Home, report: Report) -> Result<u8> {
     if args.kubernetes {
         return Err(command::no_kubernetes("uninstall"));
     }
-    for (flag, value) in
-        [("network", &args.network), ("container-runtime", &args.container_runtime)]
-    {
+    for (flag, value) in [
+        ("network", &args.network),
+        ("container-runtime", &args.container_runtime),
+    ] {
         if value.is_some() {
-            report.warning(format_args!("--{flag} has no effect: there are no containers"));
+            report.warning(format_args!(
+                "--{flag} has no effect: there are no containers"
+            ));
         }
     }
     report.info("Removing Dapr from your machine...");
-    remove(if args.all { home.root() } else { &home.bin() }, report)?;
+    let folder = if args.all {
+        home.root().to_owned()
+    } else {
+        home.bin()
+    };
+    remove(&folder, report)?;
     report.success("Dapr has been removed successfully");
     Ok(0)
 }

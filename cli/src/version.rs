@@ -42,7 +42,9 @@ pub(crate) async fn execute(args: &Args, home: &Home) -> Result<u8> {
 
 pub(crate) async fn print(home: &Home) -> Result<u8> {
     let runtime = runtime(home).await;
-    output::print(&format!("CLI version: {CLI} \nRuntime version: {runtime}\n"));
+    output::print(&format!(
+        "CLI version: {CLI} \nRuntime version: {runtime}\n"
+    ));
     Ok(0)
 }
 

@@ -39,7 +39,11 @@ impl Console {
             let _ = io::stdout().lock().flush();
             let _ = finished.send(());
         });
-        Self { sender, done, thread }
+        Self {
+            sender,
+            done,
+            thread,
+        }
     }
 
     pub(crate) fn lines(&self) -> mpsc::Sender<Vec<u8>> {
@@ -92,7 +96,11 @@ pub(crate) async fn pump(source: impl AsyncRead + Unpin, sink: Sink) {
     let mut line = Vec::new();
     loop {
         line.clear();
-        match (&mut source).take(MAX_LINE).read_until(b'\n', &mut line).await {
+        match (&mut source)
+            .take(MAX_LINE)
+            .read_until(b'\n', &mut line)
+            .await
+        {
             Ok(0) | Err(_) => return,
             Ok(_) => {
                 if line.last() != Some(&b'\n') {
@@ -133,15 +141,25 @@ mod tests {
         while let Some(line) = shown.recv().await {
             lines.extend(line);
         }
-        assert_eq!(lines, b"== APP == one\n== APP == \xfftwo\n== APP == no end\n");
-        assert_eq!(std::fs::read(&path).expect("readable"), b"one\n\xfftwo\nno end\n");
+        assert_eq!(
+            lines,
+            b"== APP == one\n== APP == \xfftwo\n== APP == no end\n"
+        );
+        assert_eq!(
+            std::fs::read(&path).expect("readable"),
+            b"one\n\xfftwo\nno end\n"
+        );
     }
 
     #[tokio::test]
     async fn a_line_without_end_does_not_fill_the_memory() {
         let (sender, mut shown) = mpsc::channel(8);
         let size = usize::try_from(MAX_LINE).expect("small");
-        pump(&vec![b'x'; 2 * size][..], Sink::default().to_console(sender, "")).await;
+        pump(
+            &vec![b'x'; 2 * size][..],
+            Sink::default().to_console(sender, ""),
+        )
+        .await;
         assert_eq!(shown.recv().await.expect("first part").len(), size + 1);
         assert_eq!(shown.recv().await.expect("second part").len(), size + 1);
         assert!(shown.recv().await.is_none());

@@ -31,8 +31,9 @@ impl Job {
             .process_group(0)
             .kill_on_drop(true);
         let program = command.as_std().get_program().to_owned();
-        let mut child =
-            command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
         let group = child
             .id()
             .and_then(|id| Pid::from_raw(id.cast_signed()))
@@ -44,7 +45,11 @@ impl Job {
         if let Some(output) = child.stderr.take() {
             pumps.spawn(pump(output, sink.clone()));
         }
-        Ok(Self { child, group, pumps })
+        Ok(Self {
+            child,
+            group,
+            pumps,
+        })
     }
 
     pub(crate) fn pid(&self) -> i32 {

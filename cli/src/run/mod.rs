@@ -48,7 +48,9 @@ pub(crate) struct Args {
 
 /// The flags of `run` that stand on the command line, by their long names.
 pub(crate) fn given_flags(matches: &ArgMatches) -> Vec<String> {
-    let Some((_, matches)) = matches.subcommand() else { return Vec::new() };
+    let Some((_, matches)) = matches.subcommand() else {
+        return Vec::new();
+    };
     matches
         .ids()
         .map(clap::Id::as_str)
@@ -100,16 +102,25 @@ pub(crate) async fn execute(
 async fn run_template(file: &std::path::Path, home: &Home, report: Report) -> Result<u8> {
     let template = template::load(file)?;
     for key in &template.unknown_keys {
-        report.warning(format_args!("{}: {key} is not a known key", template.path.display()));
+        report.warning(format_args!(
+            "{}: {key} is not a known key",
+            template.path.display()
+        ));
     }
     if template.apps.is_empty() {
-        bail!("no apps to run in {}; list them under `apps:`", template.path.display());
+        bail!(
+            "no apps to run in {}; list them under `apps:`",
+            template.path.display()
+        );
     }
     // The free ports of all applications are chosen before any is started, so they all differ.
     let mut ports = ports::Ports::default();
     let mut plans = Vec::new();
     for mut app in template.apps {
-        report.info(format_args!("Validating config and starting app {:?}", app.app_id));
+        report.info(format_args!(
+            "Validating config and starting app {:?}",
+            app.app_id
+        ));
         let home = match app.runtime_path.take() {
             Some(path) => Home::below(&path)?,
             None => home.clone(),

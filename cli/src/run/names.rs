@@ -8,9 +8,30 @@ const FIRST: [&str; 24] = [
     "sunny", "swift", "tidy", "witty",
 ];
 const SECOND: [&str; 24] = [
-    "badger", "beaver", "cedar", "comet", "cormorant", "falcon", "fern", "fox", "heron", "lark",
-    "lynx", "maple", "marten", "otter", "owl", "pebble", "plover", "raven", "robin", "sparrow",
-    "spruce", "thrush", "walnut", "willow",
+    "badger",
+    "beaver",
+    "cedar",
+    "comet",
+    "cormorant",
+    "falcon",
+    "fern",
+    "fox",
+    "heron",
+    "lark",
+    "lynx",
+    "maple",
+    "marten",
+    "otter",
+    "owl",
+    "pebble",
+    "plover",
+    "raven",
+    "robin",
+    "sparrow",
+    "spruce",
+    "thrush",
+    "walnut",
+    "willow",
 ];
 
 /// A name of two words, as `brisk-otter`.

@@ -69,7 +69,11 @@ impl Plan {
         if resources.is_empty() && spec.components_path.is_none() {
             resources.extend(choose(None, &home.components(), Path::is_dir)?);
         }
-        let app_port = if spec.app_port > 0 { ports::number("AppPort", spec.app_port)? } else { 0 };
+        let app_port = if spec.app_port > 0 {
+            ports::number("AppPort", spec.app_port)?
+        } else {
+            0
+        };
         let http_port = ports.take("HTTPPort", spec.dapr_http_port)?;
         let grpc_port = ports.take("GRPCPort", spec.dapr_grpc_port)?;
         let metrics_port = ports.take("MetricsPort", spec.metrics_port)?;
@@ -87,21 +91,33 @@ impl Plan {
         args.switch("enable-profiling", spec.enable_profiling);
         args.text("log-level", &spec.log_level);
         args.number("app-max-concurrency", spec.app_max_concurrency);
-        args.text("placement-host-address", &with_port(&spec.placement_host_address, PLACEMENT_PORT));
+        args.text(
+            "placement-host-address",
+            &with_port(&spec.placement_host_address, PLACEMENT_PORT),
+        );
         args.path("components-path", spec.components_path.as_deref());
         for path in &resources {
             args.path("resources-path", Some(path));
         }
         args.switch("app-ssl", spec.app_ssl);
-        args.text("max-body-size", &size("max-body-size", &spec.max_body_size)?);
-        args.text("read-buffer-size", &size("read-buffer-size", &spec.read_buffer_size)?);
+        args.text(
+            "max-body-size",
+            &size("max-body-size", &spec.max_body_size)?,
+        );
+        args.text(
+            "read-buffer-size",
+            &size("read-buffer-size", &spec.read_buffer_size)?,
+        );
         args.switch("enable-app-health-check", spec.enable_app_health_check);
         args.text("app-health-check-path", &spec.app_health_check_path);
         args.health("app-health-probe-interval", spec.app_health_probe_interval);
         args.health("app-health-probe-timeout", spec.app_health_probe_timeout);
         args.health("app-health-threshold", spec.app_health_threshold);
         args.switch("enable-api-logging", spec.enable_api_logging);
-        args.text("scheduler-host-address", &with_port(&spec.scheduler_host_address, SCHEDULER_PORT));
+        args.text(
+            "scheduler-host-address",
+            &with_port(&spec.scheduler_host_address, SCHEDULER_PORT),
+        );
         args.text("app-id", &spec.app_id);
         if spec.app_channel_address != "127.0.0.1" {
             args.text("app-channel-address", &spec.app_channel_address);
@@ -123,7 +139,10 @@ impl Plan {
 
         let mut app_env = vec![
             ("APP_ID".to_owned(), spec.app_id.clone()),
-            ("APP_CHANNEL_ADDRESS".to_owned(), spec.app_channel_address.clone()),
+            (
+                "APP_CHANNEL_ADDRESS".to_owned(),
+                spec.app_channel_address.clone(),
+            ),
             ("DAPR_HTTP_PORT".to_owned(), http_port.to_string()),
             ("DAPR_GRPC_PORT".to_owned(), grpc_port.to_string()),
             ("DAPR_METRICS_PORT".to_owned(), metrics_port.to_string()),
@@ -135,7 +154,12 @@ impl Plan {
         app_env.extend(spec.env);
 
         let reach = |port| {
-            Sidecar::new(&spec.app_id, port, &spec.dapr_listen_addresses, &spec.unix_domain_socket)
+            Sidecar::new(
+                &spec.app_id,
+                port,
+                &spec.dapr_listen_addresses,
+                &spec.unix_domain_socket,
+            )
         };
         let grpc = match spec.unix_domain_socket.as_str() {
             "" => reach(grpc_port),
@@ -165,7 +189,8 @@ struct Arguments(Vec<OsString>);
 
 impl Arguments {
     fn push(&mut self, flag: &str, value: impl Into<OsString>) {
-        self.0.extend([OsString::from(format!("--{flag}")), value.into()]);
+        self.0
+            .extend([OsString::from(format!("--{flag}")), value.into()]);
     }
 
     fn text(&mut self, flag: &str, value: &str) {

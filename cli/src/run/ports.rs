@@ -21,9 +21,10 @@ impl Ports {
             return self.free();
         }
         let port = number(name, asked)?;
-        if !self.given.insert(port) || TcpListener::bind(("127.0.0.1", port)).is_err() {
+        if self.given.contains(&port) || TcpListener::bind(("127.0.0.1", port)).is_err() {
             bail!("invalid configuration for {name}. Port {port} is not available");
         }
+        self.given.insert(port);
         Ok(port)
     }
 
@@ -31,7 +32,10 @@ impl Ports {
         loop {
             let listener =
                 TcpListener::bind(("127.0.0.1", 0)).context("no free port on this machine")?;
-            let port = listener.local_addr().context("no free port on this machine")?.port();
+            let port = listener
+                .local_addr()
+                .context("no free port on this machine")?
+                .port();
             self.held.push(listener);
             // One that another application of the template has asked for is of no use here.
             if self.given.insert(port) {
@@ -59,13 +63,19 @@ mod tests {
         let second = ports.take("GRPCPort", 0).expect("free");
         assert_ne!(first, second);
         let error = ports.take("MetricsPort", first.into()).expect_err("taken");
-        let expected = format!("invalid configuration for MetricsPort. Port {first} is not available");
+        let expected =
+            format!("invalid configuration for MetricsPort. Port {first} is not available");
         assert_eq!(error.to_string(), expected);
         let elsewhere = TcpListener::bind(("127.0.0.1", 0)).expect("free");
         let port = elsewhere.local_addr().expect("bound").port();
-        ports.take("HTTPPort", port.into()).expect_err("somebody listens there");
+        ports
+            .take("HTTPPort", port.into())
+            .expect_err("somebody listens there");
         drop(elsewhere);
-        assert_eq!(ports.take("HTTPPort", port.into()).expect("free again"), port);
+        assert_eq!(
+            ports.take("HTTPPort", port.into()).expect("free again"),
+            port
+        );
         ports.take("GRPCPort", 70_000).expect_err("not a port");
     }
 }

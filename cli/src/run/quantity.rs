@@ -16,7 +16,10 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
         "Ti" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
         _ => return None,
     };
-    let number: f64 = digits.parse().ok().filter(|number: &f64| number.is_finite())?;
+    let number: f64 = digits
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite())?;
     let bytes = (number * scale).ceil();
     // Beyond 2^53 a float no longer counts single bytes, and no body is that large.
     #[allow(clippy::cast_possible_truncation, reason = "the range is checked")]

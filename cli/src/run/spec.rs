@@ -9,7 +9,13 @@ use std::{collections::BTreeMap, path::PathBuf};
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Spec {
     /// The id by which others call the application [default: a name made of two words]
-    #[arg(short, long, value_name = "ID", default_value = "", hide_default_value = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "ID",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) app_id: String,
 
     /// The port the application listens on
@@ -77,15 +83,31 @@ pub(crate) struct Spec {
     pub(crate) app_ssl: bool,
 
     /// Largest body of a request
-    #[arg(long, value_name = "SIZE", default_value = "4Mi", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "4Mi",
+        allow_hyphen_values = true
+    )]
     pub(crate) max_body_size: String,
 
     /// Largest header of a request
-    #[arg(long, value_name = "SIZE", default_value = "4Ki", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "4Ki",
+        allow_hyphen_values = true
+    )]
     pub(crate) read_buffer_size: String,
 
     /// Folder for unix sockets, which replace the ports of the APIs
-    #[arg(short, long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) unix_domain_socket: String,
 
     /// Look whether the application is healthy, and call it only then
@@ -93,19 +115,39 @@ pub(crate) struct Spec {
     pub(crate) enable_app_health_check: bool,
 
     /// Path of the health check
-    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) app_health_check_path: String,
 
     /// Seconds between health checks
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     pub(crate) app_health_probe_interval: i64,
 
     /// Milliseconds a health check may take
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "MILLISECONDS",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     pub(crate) app_health_probe_timeout: i64,
 
     /// Failed checks that make the application unhealthy
-    #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     pub(crate) app_health_threshold: i64,
 
     /// Log every call of the API
@@ -113,7 +155,12 @@ pub(crate) struct Spec {
     pub(crate) enable_api_logging: bool,
 
     /// Addresses the APIs listen on, separated by commas
-    #[arg(long, value_name = "ADDRESSES", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "ADDRESSES",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) dapr_listen_addresses: String,
 
     /// Address the application listens on

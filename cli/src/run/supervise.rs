@@ -99,7 +99,10 @@ async fn run(
 ) -> Result<Ended> {
     let report = around.report;
     let logs = Logs::open(plan, report)?;
-    let daprd = daprd.insert(Job::start(daprd_command(plan), &logs.daprd_sink(plan, around))?);
+    let daprd = daprd.insert(Job::start(
+        daprd_command(plan),
+        &logs.daprd_sink(plan, around),
+    )?);
     if plan.template.is_some() {
         report.info(format_args!(
             "Started Dapr with app id {:?}. HTTP Port: {}.",
@@ -165,7 +168,9 @@ async fn listening(plan: &Plan) -> Result<()> {
 async fn announce(plan: &Plan, facts: &[(&str, String)], report: Report) {
     for (key, value) in facts {
         if let Err(error) = put_metadata(&plan.http, key, value).await {
-            report.warning(format_args!("Could not update sidecar metadata for {key}: {error:#}"));
+            report.warning(format_args!(
+                "Could not update sidecar metadata for {key}: {error:#}"
+            ));
         }
     }
     if plan.template.is_some() {
@@ -184,10 +189,19 @@ async fn put_metadata(api: &Sidecar, key: &str, value: &str) -> Result<()> {
             tokio::time::sleep(POLL).await;
         }
     };
-    tokio::time::timeout(START, up).await.with_context(|| format!("{api} does not listen"))?;
+    tokio::time::timeout(START, up)
+        .await
+        .with_context(|| format!("{api} does not listen"))?;
     let path = format!("/v1.0/metadata/{key}");
-    let answer =
-        api.call(Method::PUT, &path, Some("text/plain"), value.to_owned(), CALL).await?;
+    let answer = api
+        .call(
+            Method::PUT,
+            &path,
+            Some("text/plain"),
+            value.to_owned(),
+            CALL,
+        )
+        .await?;
     if !answer.status.is_success() {
         bail!("the sidecar answered {}", answer.status);
     }
@@ -207,7 +221,9 @@ fn daprd_command(plan: &Plan) -> Command {
 fn app_command(plan: &Plan) -> Command {
     use std::io::IsTerminal;
     let mut command = Command::new("sh");
-    command.args(["-c", r#"exec "$@""#, "sh"]).args(&plan.command);
+    command
+        .args(["-c", r#"exec "$@""#, "sh"])
+        .args(&plan.command);
     command.envs(plan.app_env.iter().map(|(key, value)| (key, value)));
     if let Some(dir) = &plan.app_dir {
         command.current_dir(dir);
@@ -224,7 +240,9 @@ fn tell(report: Report, who: &str, status: ExitStatus) {
     if status.success() {
         report.success(format_args!("Exited {who} successfully"));
     } else {
-        report.failure(format_args!("The {who} process exited with error: {status}"));
+        report.failure(format_args!(
+            "The {who} process exited with error: {status}"
+        ));
     }
 }
 
@@ -242,7 +260,9 @@ fn tell_stopped(report: Report, who: &str, status: ExitStatus) {
 /// The code of the process, or 128 and the signal that ended it, as shells have it.
 fn exit_code(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
@@ -269,7 +289,10 @@ impl Logs {
         if logs.app.is_some() || logs.daprd.is_some() {
             fs::create_dir_all(&folder)
                 .with_context(|| format!("cannot create folder {}", folder.display()))?;
-            report.info(format_args!("Writing log files to directory : {}", folder.display()));
+            report.info(format_args!(
+                "Writing log files to directory : {}",
+                folder.display()
+            ));
         }
         for path in logs.app.iter().chain(&logs.daprd) {
             append(path)?;
@@ -278,14 +301,20 @@ impl Logs {
     }
 
     fn app_sink(&self, plan: &Plan, around: &Surroundings) -> Sink {
-        let shown = plan.template.as_ref().is_none_or(|origin| origin.app_log.has_console());
+        let shown = plan
+            .template
+            .as_ref()
+            .is_none_or(|origin| origin.app_log.has_console());
         let id = plan.template.is_some().then_some(plan.app_id.as_str());
         let prefix = prefix("APP", id, around.color);
         sink(self.app.as_deref(), shown.then_some(prefix), around)
     }
 
     fn daprd_sink(&self, plan: &Plan, around: &Surroundings) -> Sink {
-        let shown = plan.template.as_ref().is_none_or(|origin| origin.daprd_log.has_console());
+        let shown = plan
+            .template
+            .as_ref()
+            .is_none_or(|origin| origin.daprd_log.has_console());
         let id = plan.template.is_some().then_some(plan.app_id.as_str());
         let prefix = if plan.log_json {
             // Whoever asks for JSON wants to parse the lines.

@@ -132,9 +132,16 @@ const KEYS: [&str; 37] = [
 
 /// The absolute path of a template file, which is also how running applications name theirs.
 pub(crate) fn locate(file: &Path) -> Result<PathBuf> {
-    let path = if file.is_dir() { file.join("dapr.yaml") } else { file.to_owned() };
+    let path = if file.is_dir() {
+        file.join("dapr.yaml")
+    } else {
+        file.to_owned()
+    };
     fs::canonicalize(&path).with_context(|| {
-        format!("run file {} does not exist; give a file or a folder with dapr.yaml", path.display())
+        format!(
+            "run file {} does not exist; give a file or a folder with dapr.yaml",
+            path.display()
+        )
     })
 }
 
@@ -142,7 +149,9 @@ pub(crate) fn locate(file: &Path) -> Result<PathBuf> {
 pub(crate) fn load(file: &Path) -> Result<Template> {
     if file == Path::new("-") {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read the template from stdin")?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read the template from stdin")?;
         let folder = std::env::current_dir().context("the current folder is gone")?;
         return parse(&text, &folder.join("-"));
     }
@@ -159,7 +168,9 @@ fn parse(text: &str, path: &Path) -> Result<Template> {
     let keys: Document<BTreeMap<String, IgnoredAny>> =
         serde_saphyr::from_str(text).with_context(invalid)?;
     if own.version == 0 {
-        bail!("required field 'version' not found in the provided run template file; write version: 1");
+        bail!(
+            "required field 'version' not found in the provided run template file; write version: 1"
+        );
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut common = shared.common.unwrap_or_default();
@@ -189,14 +200,22 @@ fn parse(text: &str, path: &Path) -> Result<Template> {
         .flat_map(BTreeMap::into_keys)
         .filter(|key| !KEYS.contains(&key.as_str()))
         .collect();
-    Ok(Template { path: path.to_owned(), apps, unknown_keys })
+    Ok(Template {
+        path: path.to_owned(),
+        apps,
+        unknown_keys,
+    })
 }
 
 impl Shared {
     /// Makes every path absolute; the resource folders become one list.
     fn resolve(&mut self, base: &Path) -> Result<()> {
         self.resources_paths.extend(self.resources_path.take());
-        for path in self.resources_paths.iter_mut().chain(self.config_file_path.as_mut()) {
+        for path in self
+            .resources_paths
+            .iter_mut()
+            .chain(self.config_file_path.as_mut())
+        {
             *path = existing(base, path)?;
         }
         if let Some(path) = &mut self.runtime_path {
@@ -231,7 +250,10 @@ fn merge(own: Own, shared: Shared, common: &Shared, app_dir: PathBuf, origin: Or
     env.extend(shared.env);
     Spec {
         app_id: if own.app_id.is_empty() {
-            app_dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+            app_dir
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default()
         } else {
             own.app_id
         },
@@ -242,7 +264,9 @@ fn merge(own: Own, shared: Shared, common: &Shared, app_dir: PathBuf, origin: Or
             .or(common.config_file_path),
         dapr_http_port: own.http_port.unwrap_or(base.dapr_http_port),
         dapr_grpc_port: own.grpc_port.unwrap_or(base.dapr_grpc_port),
-        dapr_internal_grpc_port: own.internal_grpc_port.unwrap_or(base.dapr_internal_grpc_port),
+        dapr_internal_grpc_port: own
+            .internal_grpc_port
+            .unwrap_or(base.dapr_internal_grpc_port),
         metrics_port: own.metrics_port.unwrap_or(base.metrics_port),
         enable_profiling: either(shared.enable_profiling, common.enable_profiling)
             .unwrap_or(base.enable_profiling),

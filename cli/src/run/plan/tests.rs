@@ -36,14 +36,20 @@ fn plan(line: &str, folder: &Folder) -> Result<Plan> {
 /// The arguments as one line, with ports that were chosen and the folder made recognizable.
 fn args(line: &str, folder: &Folder) -> String {
     let plan = plan(line, folder).expect("valid");
-    let mut words: Vec<String> =
-        plan.daprd_args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut words: Vec<String> = plan
+        .daprd_args
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     for index in 1..words.len() {
-        if words[index - 1].ends_with("-port") && words[index].parse().is_ok_and(|n: u32| n > 9999) {
+        if words[index - 1].ends_with("-port") && words[index].parse().is_ok_and(|n: u32| n > 9999)
+        {
             words[index] = "FREE".to_owned();
         }
     }
-    words.join(" ").replace(&folder.parent.path().display().to_string(), "~")
+    words
+        .join(" ")
+        .replace(&folder.parent.path().display().to_string(), "~")
 }
 
 #[test]
@@ -72,20 +78,38 @@ fn every_flag_reaches_daprd() {
     check("--enable-profiling", "--enable-profiling --log-level info");
     check("--enable-profiling", "--profile-port FREE");
     check("--max-body-size -5", "--max-body-size -1");
-    check("--placement-host-address=10.0.0.1:6050", "--placement-host-address 10.0.0.1:6050");
-    check("--app-health-threshold 2", "--app-health-threshold 2 --scheduler");
+    check(
+        "--placement-host-address=10.0.0.1:6050",
+        "--placement-host-address 10.0.0.1:6050",
+    );
+    check(
+        "--app-health-threshold 2",
+        "--app-health-threshold 2 --scheduler",
+    );
     check("-d /nowhere", "--components-path /nowhere");
     check("-u /tmp", "--unix-domain-socket /tmp");
-    check("--app-channel-address ::1", "--app-id a --app-channel-address ::1 --app-port");
-    let off = args("--app-id a --scheduler-host-address= --placement-host-address=", &folder);
-    assert!(!off.contains("scheduler") && !off.contains("placement"), "{off}");
+    check(
+        "--app-channel-address ::1",
+        "--app-id a --app-channel-address ::1 --app-port",
+    );
+    let off = args(
+        "--app-id a --scheduler-host-address= --placement-host-address=",
+        &folder,
+    );
+    assert!(
+        !off.contains("scheduler") && !off.contains("placement"),
+        "{off}"
+    );
 }
 
 #[test]
 fn mtls_in_the_configuration_names_sentry() {
     let folder = folder(&[("config.yaml", "spec:\n  mtls:\n    enabled: true\n")]);
     let args = args("--app-id a", &folder);
-    assert!(args.ends_with("--enable-mtls --sentry-address localhost:50001"), "{args}");
+    assert!(
+        args.ends_with("--enable-mtls --sentry-address localhost:50001"),
+        "{args}"
+    );
 }
 
 #[test]
@@ -95,10 +119,22 @@ fn what_cannot_work_is_refused() {
         let error = plan(line, &folder).expect_err("refused");
         assert!(format!("{error:#}").contains(expected), "{error:#}");
     };
-    check("--config /nowhere.yaml", "configuration file: /nowhere.yaml does not exist");
-    check("--resources-path /nowhere", "resources path: /nowhere does not exist");
-    check("--max-body-size 4MB", "--max-body-size \"4MB\" is not a size");
-    check("--app-port 70000", "invalid configuration for AppPort. 70000 is not a port number");
+    check(
+        "--config /nowhere.yaml",
+        "configuration file: /nowhere.yaml does not exist",
+    );
+    check(
+        "--resources-path /nowhere",
+        "resources path: /nowhere does not exist",
+    );
+    check(
+        "--max-body-size 4MB",
+        "--max-body-size \"4MB\" is not a size",
+    );
+    check(
+        "--app-port 70000",
+        "invalid configuration for AppPort. 70000 is not a port number",
+    );
 }
 
 #[test]

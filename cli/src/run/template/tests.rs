@@ -47,26 +47,49 @@ apps:
     let (folder, template) = read(text, &["shared", "one", "two/res", "two/.dapr/config.yaml"]);
     let template = template.expect("valid");
     let at = |path: &str| fs::canonicalize(folder.path().join(path)).expect("there");
-    let [one, two] = &template.apps[..] else { panic!("two applications") };
+    let [one, two] = &template.apps[..] else {
+        panic!("two applications")
+    };
 
-    assert_eq!((one.app_id.as_str(), one.app_port, one.dapr_http_port), ("one", 8080, 3501));
+    assert_eq!(
+        (one.app_id.as_str(), one.app_port, one.dapr_http_port),
+        ("one", 8080, 3501)
+    );
     assert_eq!(one.command, ["./one", "--x"]);
-    assert_eq!((one.log_level.as_str(), one.app_max_concurrency), ("warn", 7));
+    assert_eq!(
+        (one.log_level.as_str(), one.app_max_concurrency),
+        ("warn", 7)
+    );
     assert_eq!(one.resources_path, [at("shared")]);
-    assert_eq!((one.app_dir.clone(), one.config.clone()), (Some(at("one")), None));
-    assert_eq!((one.dapr_grpc_port, one.app_protocol.as_str()), (-1, "http"));
+    assert_eq!(
+        (one.app_dir.clone(), one.config.clone()),
+        (Some(at("one")), None)
+    );
+    assert_eq!(
+        (one.dapr_grpc_port, one.app_protocol.as_str()),
+        (-1, "http")
+    );
     let origin = one.template.as_ref().expect("from a template");
-    assert_eq!((origin.name.as_str(), &origin.path), ("shop", &at("dapr.yaml")));
+    assert_eq!(
+        (origin.name.as_str(), &origin.path),
+        ("shop", &at("dapr.yaml"))
+    );
     assert_eq!(origin.app_log, Destination::FileAndConsole);
     assert_eq!(origin.daprd_log, Destination::FileAndConsole);
 
-    assert_eq!((two.app_id.as_str(), two.log_level.as_str()), ("second", "debug"));
+    assert_eq!(
+        (two.app_id.as_str(), two.log_level.as_str()),
+        ("second", "debug")
+    );
     assert_eq!(two.resources_path, [at("two/res")]);
     assert_eq!(two.config, Some(at("two/.dapr/config.yaml")));
     assert!(two.enable_api_logging);
     let env: Vec<_> = two.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(env, ["A=common", "B=own", "PORT=3000"]);
-    assert_eq!(two.template.as_ref().expect("from a template").app_log, Destination::Console);
+    assert_eq!(
+        two.template.as_ref().expect("from a template").app_log,
+        Destination::Console
+    );
 }
 
 #[test]
@@ -90,9 +113,18 @@ fn mistakes_are_named() {
         assert!(format!("{error:#}").contains(expected), "{error:#}");
     };
     check("apps: []", "required field 'version'");
-    check("version: 1\napps: [{ appID: a }]", "required field 'appDirPath'");
-    check("version: 1\napps: [{ appDirPath: ./nowhere }]", "error in finding path");
-    check("version: 1\napps: [{ appDirPath: ., appPort: many }]", "is not valid");
+    check(
+        "version: 1\napps: [{ appID: a }]",
+        "required field 'appDirPath'",
+    );
+    check(
+        "version: 1\napps: [{ appDirPath: ./nowhere }]",
+        "error in finding path",
+    );
+    check(
+        "version: 1\napps: [{ appDirPath: ., appPort: many }]",
+        "is not valid",
+    );
     check("version: [", "is not valid");
 }
 
@@ -100,5 +132,8 @@ fn mistakes_are_named() {
 fn a_misspelt_key_is_reported() {
     let text = "version: 1\napps: [{ appDirPath: ., appport: 1, containerImage: x }]";
     let (_folder, template) = read(text, &[]);
-    assert_eq!(template.expect("valid").unknown_keys, BTreeSet::from(["appport".to_owned()]));
+    assert_eq!(
+        template.expect("valid").unknown_keys,
+        BTreeSet::from(["appport".to_owned()])
+    );
 }
