@@ -23,7 +23,9 @@ impl Component for EnvSecrets {
     type Config = Config;
 
     async fn open(config: Config, _: Env) -> Result<Self> {
-        Ok(Self { prefix: config.prefix })
+        Ok(Self {
+            prefix: config.prefix,
+        })
     }
 }
 
@@ -32,13 +34,25 @@ impl SecretStore for EnvSecrets {
     /// A variable that is not set, or hidden, is an empty text and no error, as upstream has it.
     async fn get(&self, name: &str, _: &BTreeMap<String, String>) -> Result<Secret> {
         let variable = format!("{}{name}", self.prefix);
-        let value = if hidden(&variable) { None } else { std::env::var_os(&variable) };
-        Ok(single(name, value.map(|v| v.to_string_lossy().into_owned()).unwrap_or_default()))
+        let value = if hidden(&variable) {
+            None
+        } else {
+            std::env::var_os(&variable)
+        };
+        Ok(single(
+            name,
+            value
+                .map(|v| v.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+        ))
     }
 
     async fn bulk_get(&self, _: &BTreeMap<String, String>) -> Result<BTreeMap<String, Secret>> {
         let lossy = |(k, v): (std::ffi::OsString, std::ffi::OsString)| {
-            (k.to_string_lossy().into_owned(), v.to_string_lossy().into_owned())
+            (
+                k.to_string_lossy().into_owned(),
+                v.to_string_lossy().into_owned(),
+            )
         };
         Ok(select(&self.prefix, std::env::vars_os().map(lossy)))
     }
@@ -52,10 +66,15 @@ fn single(name: &str, value: String) -> Secret {
     Secret(BTreeMap::from([(name.to_owned(), value)]))
 }
 
-fn select(prefix: &str, variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, Secret> {
+fn select(
+    prefix: &str,
+    variables: impl Iterator<Item = (String, String)>,
+) -> BTreeMap<String, Secret> {
     let shown = variables.filter(|(variable, _)| !hidden(variable));
     let named = shown.filter_map(|(variable, value)| {
-        let name = variable.strip_prefix(prefix).filter(|name| !name.is_empty())?;
+        let name = variable
+            .strip_prefix(prefix)
+            .filter(|name| !name.is_empty())?;
         Some((name.to_owned(), single(name, value)))
     });
     named.collect()
@@ -74,8 +93,20 @@ mod tests {
     use super::*;
 
     fn check(prefix: &str, expected: &[&str]) {
-        let names = ["", "A", "APP_API_TOKEN", "app_api_token", "APP_KEY", "APP_", "DAPR_X", "dapr_y", "DAPRX"];
-        let variables = names.iter().map(|name| ((*name).to_owned(), "v".to_owned()));
+        let names = [
+            "",
+            "A",
+            "APP_API_TOKEN",
+            "app_api_token",
+            "APP_KEY",
+            "APP_",
+            "DAPR_X",
+            "dapr_y",
+            "DAPRX",
+        ];
+        let variables = names
+            .iter()
+            .map(|name| ((*name).to_owned(), "v".to_owned()));
         let found = select(prefix, variables);
         assert_eq!(found.keys().collect::<Vec<_>>(), expected, "{prefix}");
         assert!(found.iter().all(|(name, secret)| secret.0[name] == "v"));
@@ -91,7 +122,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_single_secret_is_read_under_the_prefix() {
-        let open = |prefix: &str| EnvSecrets { prefix: prefix.into() };
+        let open = |prefix: &str| EnvSecrets {
+            prefix: prefix.into(),
+        };
         let none = BTreeMap::new();
         let found = open("CARGO_PKG_").get("NAME", &none).await.unwrap();
         assert_eq!(found, single("NAME", "builtin".into()));
@@ -101,7 +134,9 @@ mod tests {
 
     #[tokio::test]
     async fn it_conforms() {
-        let config = Config { prefix: "CARGO_PKG_".into() };
+        let config = Config {
+            prefix: "CARGO_PKG_".into(),
+        };
         let store = EnvSecrets::open(config, Env::named("env")).await.unwrap();
         let options = conformance::secrets::Options {
             present: &[("NAME", &[("NAME", "builtin")])],

@@ -36,7 +36,11 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { secrets_file: String::new(), nested_separator: ":".into(), multi_valued: false }
+        Self {
+            secrets_file: String::new(),
+            nested_separator: ":".into(),
+            multi_valued: false,
+        }
     }
 }
 
@@ -58,12 +62,22 @@ impl Component for FileSecrets {
         let seen = print_of(&config.secrets_file).await;
         let secrets = Arc::new(RwLock::new(Arc::new(read(&config).await?)));
         let (moved, changes) = watch::channel(0);
-        let watched = Watched { path: config.secrets_file.clone().into(), seen, secrets: Arc::clone(&secrets), moved };
+        let watched = Watched {
+            path: config.secrets_file.clone().into(),
+            seen,
+            secrets: Arc::clone(&secrets),
+            moved,
+        };
         let multi_valued = config.multi_valued;
         let span = env.span.clone();
         let mut watcher = JoinSet::new();
         watcher.spawn(watched.follow(config, env).instrument(span));
-        Ok(Self { secrets, multi_valued, changes, _watcher: watcher })
+        Ok(Self {
+            secrets,
+            multi_valued,
+            changes,
+            _watcher: watcher,
+        })
     }
 }
 
@@ -121,7 +135,12 @@ impl Watched {
     async fn follow(mut self, config: Config, env: Env) {
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while env.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        while env
+            .shutdown
+            .run_until_cancelled(ticks.tick())
+            .await
+            .is_some()
+        {
             self.look(&config).await;
         }
     }
@@ -147,9 +166,11 @@ impl Watched {
 
 async fn read(config: &Config) -> Result<Secrets> {
     let path = &config.secrets_file;
-    let text = tokio::fs::read(path)
-        .await
-        .map_err(|e| Error::config(format!("secrets file {path:?} cannot be read: {e}; check secretsFile")))?;
+    let text = tokio::fs::read(path).await.map_err(|e| {
+        Error::config(format!(
+            "secrets file {path:?} cannot be read: {e}; check secretsFile"
+        ))
+    })?;
     // The parser's error gives a place, not the text.
     let parsed = serde_json::from_slice(&text)
         .map_err(|e| Error::config(format!("secrets file {path:?} is not JSON: {e}")))?;
@@ -158,13 +179,20 @@ async fn read(config: &Config) -> Result<Secrets> {
 }
 
 fn secrets(parsed: Value, config: &Config) -> Option<Secrets> {
-    let Value::Object(top) = parsed else { return None };
-    let single = |name: String, value: String| (name.clone(), Secret(BTreeMap::from([(name, value)])));
+    let Value::Object(top) = parsed else {
+        return None;
+    };
+    let single =
+        |name: String, value: String| (name.clone(), Secret(BTreeMap::from([(name, value)])));
     let separator = &config.nested_separator;
     if !config.multi_valued {
         let mut flat = BTreeMap::new();
         flatten(Value::Object(top), String::new(), separator, &mut flat);
-        return Some(flat.into_iter().map(|(name, value)| single(name, value)).collect());
+        return Some(
+            flat.into_iter()
+                .map(|(name, value)| single(name, value))
+                .collect(),
+        );
     }
     let multi = top.into_iter().filter_map(|(name, value)| match value {
         Value::String(text) => Some(single(name, text)),
@@ -182,10 +210,18 @@ fn secrets(parsed: Value, config: &Config) -> Option<Secrets> {
 /// Names are joined; the index of an array is a name. Values that are no text
 /// become their JSON text.
 fn flatten(value: Value, name: String, separator: &str, into: &mut BTreeMap<String, String>) {
-    let below = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}{separator}{part}") };
+    let below = |part: &str| {
+        if name.is_empty() {
+            part.to_owned()
+        } else {
+            format!("{name}{separator}{part}")
+        }
+    };
     match value {
         Value::Object(members) => {
-            members.into_iter().for_each(|(part, value)| flatten(value, below(&part), separator, into));
+            members
+                .into_iter()
+                .for_each(|(part, value)| flatten(value, below(&part), separator, into));
         }
         Value::Array(items) => {
             for (i, value) in items.into_iter().enumerate() {

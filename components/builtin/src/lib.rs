@@ -9,9 +9,18 @@ use component::{Descriptor, Registry};
 /// Adds every component of this crate.
 pub fn register(registry: &mut Registry) {
     registry.state::<in_memory::InMemory>(Descriptor {
-        features: &["ETAG", "TRANSACTIONAL", "TTL", "DELETE_WITH_PREFIX", "KEYS_LIKE"],
+        features: &[
+            "ETAG",
+            "TRANSACTIONAL",
+            "TTL",
+            "DELETE_WITH_PREFIX",
+            "KEYS_LIKE",
+        ],
         ..Descriptor::new("in-memory", "In-memory")
     });
-    registry.secrets::<env_secrets::EnvSecrets>(Descriptor::new("local.env", "Local environment variables"));
+    registry.secrets::<env_secrets::EnvSecrets>(Descriptor::new(
+        "local.env",
+        "Local environment variables",
+    ));
     registry.secrets::<file_secrets::FileSecrets>(Descriptor::new("local.file", "Local file"));
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use component::state::{
-    self, BulkItem, DeleteRequest, Features, GetRequest, Item, KeysPage, KeysRequest, Like, Metadata, Operation,
-    SetRequest, StateStore,
+    self, BulkItem, DeleteRequest, Features, GetRequest, Item, KeysPage, KeysRequest, Like,
+    Metadata, Operation, SetRequest, StateStore,
 };
 use component::{Component, Env, Error, JsonSchema, Result};
 use jiff::{SignedDuration, Timestamp};
@@ -43,11 +43,19 @@ impl Component for InMemory {
         sweeper.spawn(async move {
             let mut ticks = tokio::time::interval(SWEEP);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while env.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            while env
+                .shutdown
+                .run_until_cancelled(ticks.tick())
+                .await
+                .is_some()
+            {
                 swept.write().sweep(Timestamp::now());
             }
         });
-        Ok(Self { table, _sweeper: sweeper })
+        Ok(Self {
+            table,
+            _sweeper: sweeper,
+        })
     }
 }
 
@@ -71,7 +79,10 @@ impl StateStore for InMemory {
         let now = Timestamp::now();
         let item = |req: GetRequest| {
             let result = named(&req.key, "get").map(|()| table.item(&req.key, now));
-            BulkItem { key: req.key, result }
+            BulkItem {
+                key: req.key,
+                result,
+            }
         };
         Ok(reqs.into_iter().map(item).collect())
     }
@@ -92,16 +103,22 @@ impl StateStore for InMemory {
         let like = Like::new(&req.pattern)?;
         let from = match req.token.as_deref() {
             None | Some("") => 0,
-            Some(text) => {
-                text.parse().map_err(|_| Error::invalid("invalid continue token: must be one of the page before"))?
-            }
+            Some(text) => text.parse().map_err(|_| {
+                Error::invalid("invalid continue token: must be one of the page before")
+            })?,
         };
-        Ok(self.table.read().keys(&like, from, req.page_size, Timestamp::now()))
+        Ok(self
+            .table
+            .read()
+            .keys(&like, from, req.page_size, Timestamp::now()))
     }
 
     async fn delete_with_prefix(&self, prefix: &str) -> Result<u64> {
         let prefix = state::prefix(prefix)?;
-        Ok(self.table.write().delete_children(&prefix, Timestamp::now()))
+        Ok(self
+            .table
+            .write()
+            .delete_children(&prefix, Timestamp::now()))
     }
 
     async fn ping(&self) -> Result<()> {
@@ -121,20 +138,28 @@ impl InMemory {
         let mut expiries = Vec::with_capacity(ops.len());
         for op in &ops {
             expiries.push(match op {
-                Operation::Set(req) => named(&req.key, "set").and_then(|()| expiry(&req.metadata, now))?,
+                Operation::Set(req) => {
+                    named(&req.key, "set").and_then(|()| expiry(&req.metadata, now))?
+                }
                 Operation::Delete(req) => named(&req.key, "delete").map(|()| None)?,
             });
         }
         let mut table = self.table.write();
         for op in &ops {
             match op {
-                Operation::Set(req) => table.check(&req.key, req.etag.as_deref(), req.concurrency, now)?,
-                Operation::Delete(req) => table.check(&req.key, req.etag.as_deref(), req.concurrency, now)?,
+                Operation::Set(req) => {
+                    table.check(&req.key, req.etag.as_deref(), req.concurrency, now)?
+                }
+                Operation::Delete(req) => {
+                    table.check(&req.key, req.etag.as_deref(), req.concurrency, now)?
+                }
             }
         }
         for (op, expires) in ops.into_iter().zip(expiries) {
             match op {
-                Operation::Set(req) => table.put(req.key.into(), req.value.bytes().clone(), expires),
+                Operation::Set(req) => {
+                    table.put(req.key.into(), req.value.bytes().clone(), expires)
+                }
                 Operation::Delete(req) => table.remove(&req.key),
             }
         }
@@ -144,17 +169,24 @@ impl InMemory {
 
 fn named(key: &str, operation: &str) -> Result<()> {
     if key.is_empty() {
-        return Err(Error::invalid(format!("missing key in {operation} operation")));
+        return Err(Error::invalid(format!(
+            "missing key in {operation} operation"
+        )));
     }
     Ok(())
 }
 
 /// Unlike the common parser this store takes any integer; 0 and less never expire.
 fn expiry(metadata: &Metadata, now: Timestamp) -> Result<Option<Timestamp>> {
-    let Some(text) = metadata.get(state::TTL_IN_SECONDS).filter(|t| !t.is_empty()) else { return Ok(None) };
-    let seconds: i64 = text
-        .parse()
-        .map_err(|_| Error::invalid("incorrect value for metadata 'ttlInSeconds': must be a whole number"))?;
+    let Some(text) = metadata
+        .get(state::TTL_IN_SECONDS)
+        .filter(|t| !t.is_empty())
+    else {
+        return Ok(None);
+    };
+    let seconds: i64 = text.parse().map_err(|_| {
+        Error::invalid("incorrect value for metadata 'ttlInSeconds': must be a whole number")
+    })?;
     if seconds <= 0 {
         return Ok(None);
     }

@@ -43,26 +43,46 @@ impl Table {
         let row = self.live(key, now)?;
         let mut metadata = Metadata::new();
         if let Some(at) = row.expires {
-            metadata.insert(TTL_EXPIRE_TIME.into(), at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+            metadata.insert(
+                TTL_EXPIRE_TIME.into(),
+                at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            );
         }
-        Some(Item { data: row.data.clone(), etag: Some(row.etag.to_string()), metadata, content_type: None })
+        Some(Item {
+            data: row.data.clone(),
+            etag: Some(row.etag.to_string()),
+            metadata,
+            content_type: None,
+        })
     }
 
     /// Whether a write with this ETag may happen.
-    pub(super) fn check(&self, key: &str, etag: Option<&str>, concurrency: Concurrency, now: Timestamp) -> Result<()> {
+    pub(super) fn check(
+        &self,
+        key: &str,
+        etag: Option<&str>,
+        concurrency: Concurrency,
+        now: Timestamp,
+    ) -> Result<()> {
         let row = self.live(key, now);
         let Some(expected) = etag else {
             if concurrency == Concurrency::FirstWrite && row.is_some() {
-                return Err(Error::etag_mismatch("item already exists and no etag was passed"));
+                return Err(Error::etag_mismatch(
+                    "item already exists and no etag was passed",
+                ));
             }
             return Ok(());
         };
         let Some(row) = row else {
-            return Err(Error::etag_mismatch(format_args!("state not exist or expired for key={key}")));
+            return Err(Error::etag_mismatch(format_args!(
+                "state not exist or expired for key={key}"
+            )));
         };
         let current = row.etag.to_string();
         if current != expected {
-            let cause = format_args!("state etag not match for key={key}: current={current}, expect={expected}");
+            let cause = format_args!(
+                "state etag not match for key={key}: current={current}, expect={expected}"
+            );
             return Err(Error::etag_mismatch(cause));
         }
         Ok(())
@@ -76,11 +96,21 @@ impl Table {
         if let Some(at) = expires {
             self.expiring.insert((at, Arc::clone(&key)));
         }
-        self.rows.insert(key, Row { data, etag: Uuid::new_v4(), index, expires });
+        self.rows.insert(
+            key,
+            Row {
+                data,
+                etag: Uuid::new_v4(),
+                index,
+                expires,
+            },
+        );
     }
 
     pub(super) fn remove(&mut self, key: &str) {
-        let Some((key, row)) = self.rows.remove_entry(key) else { return };
+        let Some((key, row)) = self.rows.remove_entry(key) else {
+            return;
+        };
         self.order.remove(&row.index);
         if let Some(at) = row.expires {
             self.expiring.remove(&(at, key));
@@ -100,8 +130,12 @@ impl Table {
     /// Removes the direct children of a prefix that ends with `||`.
     pub(super) fn delete_children(&mut self, prefix: &str, now: Timestamp) -> u64 {
         let from = (Bound::Included(prefix), Bound::Unbounded);
-        let below = self.rows.range::<str, _>(from).take_while(|(key, _)| key.starts_with(prefix));
-        let children = below.filter(|(key, row)| !key[prefix.len()..].contains("||") && row.live(now));
+        let below = self
+            .rows
+            .range::<str, _>(from)
+            .take_while(|(key, _)| key.starts_with(prefix));
+        let children =
+            below.filter(|(key, row)| !key[prefix.len()..].contains("||") && row.live(now));
         let children: Vec<Arc<str>> = children.map(|(key, _)| Arc::clone(key)).collect();
         for key in &children {
             self.remove(key);
@@ -112,10 +146,24 @@ impl Table {
     /// One page of matching keys, from the given index. The token is the index of
     /// the first key of the next page.
     pub(super) fn keys(&self, like: &Like, from: u64, page_size: u32, now: Timestamp) -> KeysPage {
-        let limit = if page_size == 0 { usize::MAX } else { page_size as usize };
-        let live = self.order.range(from..).filter(|(_, key)| self.live(key, now).is_some());
+        let limit = if page_size == 0 {
+            usize::MAX
+        } else {
+            page_size as usize
+        };
+        let live = self
+            .order
+            .range(from..)
+            .filter(|(_, key)| self.live(key, now).is_some());
         let mut found = live.filter(|(_, key)| like.matches(key));
-        let keys = found.by_ref().take(limit).map(|(_, key)| key.as_ref().to_owned()).collect();
-        KeysPage { keys, token: found.next().map(|(index, _)| index.to_string()) }
+        let keys = found
+            .by_ref()
+            .take(limit)
+            .map(|(_, key)| key.as_ref().to_owned())
+            .collect();
+        KeysPage {
+            keys,
+            token: found.next().map(|(index, _)| index.to_string()),
+        }
     }
 }

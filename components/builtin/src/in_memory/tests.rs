@@ -26,8 +26,15 @@ fn an_expired_row_is_absent_before_it_is_swept() {
     let item = table.item("a", after(9)).unwrap();
     assert_eq!(item.metadata["ttlExpireTime"], "1970-01-01T00:00:10Z");
     assert_eq!(table.item("a", after(10)), None);
-    assert!(table.check("a", None, Concurrency::FirstWrite, after(10)).is_ok());
-    assert_eq!(table.keys(&Like::new("%").unwrap(), 0, 0, after(10)).keys, ["b"]);
+    assert!(
+        table
+            .check("a", None, Concurrency::FirstWrite, after(10))
+            .is_ok()
+    );
+    assert_eq!(
+        table.keys(&Like::new("%").unwrap(), 0, 0, after(10)).keys,
+        ["b"]
+    );
 
     table.sweep(after(9));
     assert!(table.item("a", after(9)).is_some());
@@ -38,7 +45,12 @@ fn an_expired_row_is_absent_before_it_is_swept() {
 
 #[test]
 fn a_rewritten_row_keeps_no_old_expiry() {
-    let mut table = table(&[("a", Some(10)), ("a", None), ("b", Some(5)), ("b", Some(20))]);
+    let mut table = table(&[
+        ("a", Some(10)),
+        ("a", None),
+        ("b", Some(5)),
+        ("b", Some(20)),
+    ]);
     table.sweep(after(15));
     assert!(table.item("a", after(15)).is_some());
     assert!(table.item("b", after(15)).is_some());
@@ -51,19 +63,37 @@ fn mismatches_have_upstreams_texts() {
         let error = table.check(key, etag, concurrency, after(0)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::EtagMismatch);
         let text = error.to_string();
-        let cause = text.strip_prefix("possible etag mismatch. error from state store: ").unwrap();
+        let cause = text
+            .strip_prefix("possible etag mismatch. error from state store: ")
+            .unwrap();
         assert_eq!(cause, expected);
     };
     let current = table.item("a", after(0)).unwrap().etag.unwrap();
-    check("a", None, Concurrency::FirstWrite, "item already exists and no etag was passed");
-    check("b", Some("x"), Concurrency::Unset, "state not exist or expired for key=b");
+    check(
+        "a",
+        None,
+        Concurrency::FirstWrite,
+        "item already exists and no etag was passed",
+    );
+    check(
+        "b",
+        Some("x"),
+        Concurrency::Unset,
+        "state not exist or expired for key=b",
+    );
     let text = format!("state etag not match for key=a: current={current}, expect=x");
     check("a", Some("x"), Concurrency::Unset, &text);
 }
 
 #[test]
 fn listings_follow_the_last_write() {
-    let table = table(&[("x||1", None), ("x||2", None), ("y", None), ("x||3", None), ("x||1", None)]);
+    let table = table(&[
+        ("x||1", None),
+        ("x||2", None),
+        ("y", None),
+        ("x||3", None),
+        ("x||1", None),
+    ]);
     let like = Like::new("x||%").unwrap();
     let first = table.keys(&like, 0, 2, after(0));
     assert_eq!(first.keys, ["x||2", "x||3"]);
@@ -73,13 +103,25 @@ fn listings_follow_the_last_write() {
 
 #[test]
 fn only_direct_children_of_a_prefix_go() {
-    let mut table = table(&[("p||1", None), ("p||2", Some(5)), ("p||q||1", None), ("pp||1", None), ("p", None)]);
+    let mut table = table(&[
+        ("p||1", None),
+        ("p||2", Some(5)),
+        ("p||q||1", None),
+        ("pp||1", None),
+        ("p", None),
+    ]);
     assert_eq!(table.delete_children("p||", after(5)), 1);
-    assert_eq!(table.keys(&Like::new("%").unwrap(), 0, 0, after(0)).keys, ["p||2", "p||q||1", "pp||1", "p"]);
+    assert_eq!(
+        table.keys(&Like::new("%").unwrap(), 0, 0, after(0)).keys,
+        ["p||2", "p||q||1", "pp||1", "p"]
+    );
 }
 
-#[tokio::test]
+// The races of the suite need threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn it_conforms() {
-    let store = InMemory::open(Config {}, Env::named("memory")).await.unwrap();
+    let store = InMemory::open(Config {}, Env::named("memory"))
+        .await
+        .unwrap();
     conformance::state::check(Arc::new(store), conformance::state::Options::default()).await;
 }

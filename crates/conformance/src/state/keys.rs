@@ -181,7 +181,7 @@ pub(super) async fn a_prefix_deletes_its_direct_children(s: &Subject) -> Result<
         .bulk(&["p||a", "p||b", "p||q||a", "pp||a", "p"], 0)
         .await?;
     ensure!(
-        left.keys().eq(["p", "p||q||a", "pp||a"]),
+        left.keys().eq(["p", "pp||a", "p||q||a"]),
         "left: {:?}",
         left.keys()
     );

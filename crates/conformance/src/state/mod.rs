@@ -113,10 +113,12 @@ pub async fn run(store: Arc<dyn StateStore>, options: Options) -> Report {
     }
 }
 
+type Running = Pin<Box<dyn Future<Output = Result<()>>>>;
+
 struct Case {
     name: &'static str,
     when: When,
-    body: fn(Subject) -> Pin<Box<dyn Future<Output = Result<()>>>>,
+    body: fn(Subject) -> Running,
 }
 
 /// Which stores a case is for.

@@ -41,7 +41,7 @@ async fn fill(s: &Subject) -> Result<()> {
 }
 
 /// Only items of this case count.
-fn mine(s: &Subject, filter: Value) -> Value {
+fn mine(s: &Subject, filter: &Value) -> Value {
     json!({"AND": [{"EQ": {"run": s.run}}, filter]})
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn filters_find_what_they_say(s: &Subject) -> Result<()> {
             vec!["persuasion", "ulysses"],
         ),
     ] {
-        let page = query(s, json!({"filter": mine(s, filter.clone())})).await?;
+        let page = query(s, json!({"filter": mine(s, &filter)})).await?;
         let found: BTreeSet<String> = names(s, &page).into_iter().collect();
         ensure!(found.iter().eq(&expected), "{filter} found {found:?}");
         let texts = page
