@@ -14,16 +14,18 @@ use serde_json::Value;
 
 /// Decodes a resource or a part of one from JSON, as leniently as from a file.
 pub fn from_json<T: DeserializeOwned>(value: Value) -> Result<T, serde_json::Error> {
-    decode(value)
+    T::deserialize(Lenient::<_, true>(value))
 }
 
 pub(crate) fn decode<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     from: D,
 ) -> Result<T, D::Error> {
-    T::deserialize(Lenient(from))
+    T::deserialize(Lenient::<_, false>(from))
 }
 
-struct Lenient<D>(D);
+/// `JSON` says that the source is a JSON value: it has no text for a number, so a
+/// text is made of it; in a file the scalar's own text is taken.
+struct Lenient<D, const JSON: bool>(D);
 
 /// What the target asked for: it decides the zero value and what is converted.
 #[derive(Clone, Copy)]
@@ -39,12 +41,12 @@ enum Wanted {
 macro_rules! wanted {
     ($($method:ident $wanted:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            self.0.deserialize_option(Wrap { visitor, wanted: Wanted::$wanted })
+            self.0.deserialize_option(Wrap::<_, JSON> { visitor, wanted: Wanted::$wanted })
         })*
     };
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Lenient<D> {
+impl<'de, D: Deserializer<'de>, const JSON: bool> Deserializer<'de> for Lenient<D, JSON> {
     type Error = D::Error;
 
     wanted!(
@@ -63,14 +65,14 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Lenient<D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_option(Wrap {
+        self.0.deserialize_option(Wrap::<_, JSON> {
             visitor,
             wanted: Wanted::Struct(fields),
         })
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_option(Optional(visitor))
+        self.0.deserialize_option(Optional::<_, JSON>(visitor))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -94,9 +96,9 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Lenient<D> {
     }
 }
 
-struct Optional<V>(V);
+struct Optional<V, const JSON: bool>(V);
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Optional<V> {
+impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Optional<V, JSON> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,16 +114,16 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Optional<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.0.visit_some(Lenient(inner))
+        self.0.visit_some(Lenient::<_, JSON>(inner))
     }
 }
 
-struct Wrap<V> {
+struct Wrap<V, const JSON: bool> {
     visitor: V,
     wanted: Wanted,
 }
 
-impl<'de, V: Visitor<'de>> Wrap<V> {
+impl<'de, V: Visitor<'de>, const JSON: bool> Wrap<V, JSON> {
     fn zero<E: Error>(self) -> Result<V::Value, E> {
         match self.wanted {
             Wanted::Text => self.visitor.visit_str(""),
@@ -141,7 +143,7 @@ impl<'de, V: Visitor<'de>> Wrap<V> {
     }
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Wrap<V> {
+impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,6 +160,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Wrap<V> {
 
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         match self.wanted {
+            Wanted::Text if JSON => inner.deserialize_any(self),
             Wanted::Text => inner.deserialize_string(self),
             Wanted::Bool => inner.deserialize_bool(self),
             // The source knows the number's own form; the target checks the range.
@@ -212,7 +215,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Wrap<V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_seq(Items(items))
+        self.visitor.visit_seq(Items::<_, JSON>(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
@@ -221,30 +224,31 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Wrap<V> {
         } else {
             None
         };
-        self.visitor.visit_map(Entries { entries, fields })
+        self.visitor
+            .visit_map(Entries::<_, JSON> { entries, fields })
     }
 }
 
-struct Items<A>(A);
+struct Items<A, const JSON: bool>(A);
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<A> {
+impl<'de, A: SeqAccess<'de>, const JSON: bool> SeqAccess<'de> for Items<A, JSON> {
     type Error = A::Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, A::Error> {
-        self.0.next_element_seed(Seed(seed))
+        self.0.next_element_seed(Seed::<_, JSON>(seed))
     }
 }
 
-struct Entries<A> {
+struct Entries<A, const JSON: bool> {
     entries: A,
     /// The names of a struct's fields; a map keeps its keys as they are.
     fields: Option<&'static [&'static str]>,
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
+impl<'de, A: MapAccess<'de>, const JSON: bool> MapAccess<'de> for Entries<A, JSON> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
@@ -266,16 +270,16 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, A::Error> {
-        self.entries.next_value_seed(Seed(seed))
+        self.entries.next_value_seed(Seed::<_, JSON>(seed))
     }
 }
 
-struct Seed<T>(T);
+struct Seed<T, const JSON: bool>(T);
 
-impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for Seed<T> {
+impl<'de, T: DeserializeSeed<'de>, const JSON: bool> DeserializeSeed<'de> for Seed<T, JSON> {
     type Value = T::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<T::Value, D::Error> {
-        self.0.deserialize(Lenient(from))
+        self.0.deserialize(Lenient::<_, JSON>(from))
     }
 }
