@@ -10,4 +10,6 @@ pub fn register(registry: &mut Registry) {
     redis_components::register(registry);
     #[cfg(feature = "sqlite")]
     sqlite::register(registry);
+    #[cfg(feature = "vault")]
+    vault::register(registry);
 }
