@@ -81,45 +81,14 @@ pub trait StateStore: Send + Sync + 'static {
     async fn close(&self) {}
 }
 
-/// A set of declared abilities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Features(u8);
-
-impl Features {
-    pub const NONE: Self = Self(0);
-    pub const ETAG: Self = Self(1);
-    pub const TRANSACTIONAL: Self = Self(1 << 1);
-    pub const QUERY_API: Self = Self(1 << 2);
-    pub const TTL: Self = Self(1 << 3);
-    pub const DELETE_WITH_PREFIX: Self = Self(1 << 4);
-    pub const PARTITION_KEY: Self = Self(1 << 5);
-    pub const KEYS_LIKE: Self = Self(1 << 6);
-
-    const NAMES: [(Self, &'static str); 7] = [
-        (Self::ETAG, "ETAG"),
-        (Self::TRANSACTIONAL, "TRANSACTIONAL"),
-        (Self::QUERY_API, "QUERY_API"),
-        (Self::TTL, "TTL"),
-        (Self::DELETE_WITH_PREFIX, "DELETE_WITH_PREFIX"),
-        (Self::PARTITION_KEY, "PARTITION_KEY"),
-        (Self::KEYS_LIKE, "KEYS_LIKE"),
-    ];
-
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// The words of the metadata API.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES
-            .iter()
-            .filter(move |(f, _)| self.has(*f))
-            .map(|(_, name)| *name)
-    }
+crate::features::features! {
+    ETAG = 0,
+    TRANSACTIONAL = 1,
+    QUERY_API = 2,
+    TTL = 3,
+    DELETE_WITH_PREFIX = 4,
+    PARTITION_KEY = 5,
+    KEYS_LIKE = 6,
 }
 
 /// What is stored. Stores keep the two kinds apart because upstream's layouts do.
