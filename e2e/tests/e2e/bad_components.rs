@@ -4,7 +4,6 @@ use e2e::{Sidecar, SidecarBuilder, component, component_with};
 use testkit::{DEADLINE, free_port};
 
 /// The sidecar ends with code 1 and a fatal line that holds all parts.
-#[track_caller]
 async fn check_fatal(builder: SidecarBuilder, parts: &[&str]) {
     let mut sidecar = builder.start();
     let code = sidecar.exit_code(DEADLINE).await.unwrap();

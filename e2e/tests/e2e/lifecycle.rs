@@ -192,7 +192,6 @@ async fn sigint_ends_it_like_sigterm() {
 
 #[tokio::test]
 async fn flag_errors_tell_the_reason_and_exit_codes_differ_by_kind() {
-    #[track_caller]
     async fn check(args: &[&str], code: i32, part: &str) {
         let mut process = daprd(args);
         let got = process.exit_code(DEADLINE).await.unwrap();
