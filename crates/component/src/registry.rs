@@ -195,3 +195,62 @@ fn described<T: Component>(block: &'static str, descriptor: Descriptor) -> Descr
 async fn open<T: Component>(properties: &metadata::Properties, env: Env) -> Result<Arc<T>> {
     Ok(Arc::new(T::open(metadata::decode(properties)?, env).await?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opens(_: metadata::Properties, env: Env) -> Opening<String> {
+        Box::pin(async move { Ok(Arc::new(env.name)) })
+    }
+
+    fn kind(versions: &[(&'static str, bool)], aliases: &'static [&'static str]) -> Kind<String> {
+        let mut kind = Kind::default();
+        for (version, default_version) in versions {
+            let descriptor = Descriptor {
+                aliases,
+                version,
+                default_version: *default_version,
+                ..Descriptor::new("thing", "Thing")
+            };
+            kind.add(descriptor, opens);
+        }
+        kind
+    }
+
+    #[track_caller]
+    fn check(kind: &Kind<String>, name: &str, found: &[&str], not_found: &[&str]) {
+        for version in found {
+            assert!(kind.find(name, version).is_some(), "{name}/{version}");
+        }
+        for version in not_found {
+            assert!(kind.find(name, version).is_none(), "{name}/{version}");
+        }
+    }
+
+    #[test]
+    fn a_single_version_answers_to_the_initial_ones() {
+        check(
+            &kind(&[("v1", false)], &[]),
+            "Thing",
+            &["", "v0", "v1", "V1"],
+            &["v2", "1"],
+        );
+        check(
+            &kind(&[("v2", false)], &[]),
+            "thing",
+            &["", "v0", "v1", "v2"],
+            &["v3"],
+        );
+        check(&kind(&[], &[]), "thing", &[], &["", "v1"]);
+    }
+
+    #[test]
+    fn several_versions_have_a_default() {
+        let several = kind(&[("v1", true), ("v2", false)], &["old.thing"]);
+        check(&several, "thing", &["", "v1", "v2"], &["v0", "v3"]);
+        check(&several, "old.Thing", &["", "v1", "v2"], &["v0", "v3"]);
+        let listed: Vec<_> = several.descriptors().map(|d| (d.name, d.version)).collect();
+        assert_eq!(listed, [("thing", "v1"), ("thing", "v2")]);
+    }
+}

@@ -125,3 +125,49 @@ async fn it_conforms() {
         .unwrap();
     conformance::state::check(Arc::new(store), conformance::state::Options::default()).await;
 }
+
+/// Declares transactions, which it lacks, and hides that items expire.
+struct Liar(InMemory);
+
+#[async_trait]
+impl StateStore for Liar {
+    fn features(&self) -> Features {
+        Features::ETAG.and(Features::TRANSACTIONAL)
+    }
+
+    async fn get(&self, req: GetRequest) -> Result<Option<Item>> {
+        self.0.get(req).await
+    }
+
+    async fn set(&self, req: SetRequest) -> Result<()> {
+        self.0.set(req).await
+    }
+
+    async fn delete(&self, req: DeleteRequest) -> Result<()> {
+        self.0.delete(req).await
+    }
+}
+
+#[tokio::test]
+async fn the_suite_finds_false_declarations() {
+    use conformance::Outcome;
+
+    let store = InMemory::open(Config {}, Env::named("liar")).await.unwrap();
+    let report = conformance::state::run(Arc::new(Liar(store)), Default::default()).await;
+    let mut failed = report
+        .cases
+        .iter()
+        .filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+    assert!(
+        failed.clone().any(|(case, _)| *case == "absent::ttl"),
+        "{report}"
+    );
+    assert!(
+        failed
+            .clone()
+            .any(|(case, _)| *case == "transaction::sets_and_deletes"),
+        "{report}"
+    );
+    let about = |case: &str| case == "absent::ttl" || case.contains("transaction");
+    assert!(failed.all(|(case, _)| about(case)), "{report}");
+}

@@ -6,8 +6,7 @@ use std::fmt;
 
 use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
-    Visitor,
+    self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -232,14 +231,6 @@ impl<'de> Deserializer<'de> for Value<'de> {
     forward_to_deserialize_any! {
         i128 u128 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct
         identifier ignored_any
-    }
-}
-
-impl<'de> IntoDeserializer<'de, Error> for Value<'de> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
     }
 }
 
