@@ -87,7 +87,7 @@ async fn stop_app(id: &str, running: &[Instance]) -> Result<()> {
             instance.daprd_pid
         };
         terminate(target)?;
-        wait_until_gone(&[target, instance.daprd_pid]).await?;
+        wait_until_gone(&[instance.daprd_pid]).await?;
     }
     Ok(())
 }
@@ -111,7 +111,8 @@ async fn stop_template(file: &std::path::Path, report: Report) -> Result<u8> {
     for &cli in &clis {
         terminate(cli).with_context(|| format!("cannot stop {}", first.run_template_path))?;
     }
-    if wait_until_gone(&clis).await.is_err() {
+    let sidecars: Vec<i32> = found.iter().map(|instance| instance.daprd_pid).collect();
+    if wait_until_gone(&sidecars).await.is_err() {
         // The processes are in groups of their own and would outlive a killed `dapr run`.
         let all = found
             .iter()
@@ -133,6 +134,8 @@ fn terminate(pid: i32) -> Result<()> {
     }
 }
 
+/// Waits for sidecars, which `dapr run` ends last. Not for `dapr run` itself: once it has ended
+/// it still counts as a process until whoever started it takes notice.
 async fn wait_until_gone(pids: &[i32]) -> Result<()> {
     let alive = |pid: &i32| Pid::from_raw(*pid).is_some_and(|pid| test_kill_process(pid).is_ok());
     let gone = async {

@@ -78,10 +78,11 @@ impl Plan {
         let grpc_port = ports.take("GRPCPort", spec.dapr_grpc_port)?;
         let metrics_port = ports.take("MetricsPort", spec.metrics_port)?;
         let internal_port = ports.take("InternalGRPCPort", spec.dapr_internal_grpc_port)?;
+        // Without profiling the port means nothing; upstream's tool writes -1 then.
         let profile_port = if spec.enable_profiling {
-            ports.take("ProfilePort", spec.profile_port)?.into()
+            Some(ports.take("ProfilePort", spec.profile_port)?)
         } else {
-            spec.profile_port
+            None
         };
 
         let mut args = Arguments::default();
@@ -125,7 +126,9 @@ impl Plan {
         args.number("app-port", app_port.into());
         args.number("dapr-http-port", http_port.into());
         args.number("dapr-grpc-port", grpc_port.into());
-        args.number("profile-port", profile_port);
+        if let Some(port) = profile_port {
+            args.number("profile-port", port.into());
+        }
         args.number("metrics-port", metrics_port.into());
         args.text("unix-domain-socket", &spec.unix_domain_socket);
         args.number("dapr-internal-grpc-port", internal_port.into());

@@ -61,7 +61,7 @@ fn the_plainest_run_has_upstreams_arguments_in_upstreams_order() {
          --app-max-concurrency -1 --placement-host-address localhost:50005 \
          --resources-path ~/.dapr/components --max-body-size 4Mi --read-buffer-size 4Ki \
          --scheduler-host-address localhost:50006 --app-id orders --app-port 0 \
-         --dapr-http-port FREE --dapr-grpc-port FREE --profile-port -1 --metrics-port FREE \
+         --dapr-http-port FREE --dapr-grpc-port FREE --metrics-port FREE \
          --dapr-internal-grpc-port FREE"
     );
 }
