@@ -120,7 +120,9 @@ impl Sidecar {
         }
 
         let (server_pipeline, app_pipeline) = (Pipeline::default(), Pipeline::default());
-        let loader = loader(config, &settings, &server_pipeline, &app_pipeline, tasks)?;
+        let counts = telemetry.load(config);
+        let pipelines = (&server_pipeline, &app_pipeline);
+        let loader = loader(config, &settings, pipelines, counts, tasks)?;
         let app = App::new(
             &config.app,
             config.read_buffer,
@@ -320,8 +322,8 @@ fn settings(config: &Config) -> Result<ConfigurationSpec, String> {
 fn loader(
     config: &Config,
     settings: &ConfigurationSpec,
-    server: &Pipeline,
-    app: &Pipeline,
+    (server, app): (&Pipeline, &Pipeline),
+    counts: Option<load::Counts>,
     tasks: &Tasks,
 ) -> Result<Loader, String> {
     let mut registry = Registry::default();
@@ -346,6 +348,7 @@ fn loader(
         reconcile: config.reconcile,
         hot_reload: settings.has_feature("HotReload"),
         env: Arc::new(process_env),
+        counts,
     };
     load::start(options, tasks)
 }
@@ -516,6 +519,11 @@ impl Telemetry {
                 &self.buckets,
             )
         })
+    }
+
+    fn load(&self, config: &Config) -> Option<load::Counts> {
+        self.enabled
+            .then(|| load::Counts::new(&self.registry, &config.app_id))
     }
 
     fn block(

@@ -1,10 +1,15 @@
 //! Loading: resources from their source, secrets into their metadata, components
 //! into slots, and all of it again when something changes.
 
+mod batch;
+mod chains;
+mod counts;
 mod inventory;
 mod loader;
 mod open;
+mod reload;
 mod resolve;
+mod rotation;
 pub(crate) mod slots;
 mod source;
 mod watch;
@@ -18,6 +23,7 @@ use resources::configuration::Handler;
 use service::Tasks;
 use tokio::sync::watch as cell;
 
+pub(crate) use self::counts::Counts;
 pub(crate) use self::inventory::Inventory;
 use self::slots::Slots;
 use crate::api::pipeline::Pipeline;
@@ -39,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) pipelines: Vec<(Pipeline, &'static str, Vec<Handler>)>,
     pub(crate) reconcile: Duration,
     pub(crate) hot_reload: bool,
+    /// `None` when nothing is measured.
+    pub(crate) counts: Option<Counts>,
     pub(crate) env: Env,
 }
 

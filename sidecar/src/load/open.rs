@@ -1,8 +1,10 @@
 //! Opening one component, whatever its block.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use component::Registry;
+use component::metadata::Properties;
+use component::{Error, ErrorKind, Registry};
 use resources::{Component, Object};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +20,7 @@ pub(super) enum Opened {
     Middleware(Arc<Middleware>),
 }
 
-/// The blocks whose components this build can open, by the start of the type.
+/// The blocks whose components this build can open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Block {
     State,
@@ -26,39 +28,79 @@ pub(super) enum Block {
     Middleware,
 }
 
+/// How types start, what upstream calls such a component when it does not know
+/// it, and the block, as far as this build has it.
+const BLOCKS: [(&str, &str, Option<Block>); 10] = [
+    ("state.", "state store", Some(Block::State)),
+    ("secretstores.", "secret store", Some(Block::Secrets)),
+    (
+        "middleware.http.",
+        "HTTP middleware",
+        Some(Block::Middleware),
+    ),
+    ("pubsub.", "message bus", None),
+    ("bindings.", "output binding", None),
+    ("configuration.", "configuration store", None),
+    ("lock.", "lock store", None),
+    ("crypto.", "crypto provider", None),
+    ("conversation.", "conversation", None),
+    ("nameresolution.", "name resolver", None),
+];
+
 impl Block {
-    /// Block and name of a type such as `state.redis`; the error names a block
-    /// that this build does not have, or no block at all.
-    pub(super) fn of(kind: &str, version: &str) -> Result<(Self, String), String> {
-        let kind = kind.to_ascii_lowercase();
-        let known = [
-            ("state.", Self::State),
-            ("secretstores.", Self::Secrets),
-            ("middleware.http.", Self::Middleware),
-        ];
-        for (start, block) in known {
-            if let Some(name) = kind.strip_prefix(start) {
-                return Ok((block, name.to_owned()));
-            }
+    pub(super) fn of(component: &Component) -> Option<Self> {
+        let kind = component.spec.component_type.to_ascii_lowercase();
+        let found = BLOCKS.iter().find(|(start, ..)| kind.starts_with(start));
+        found.and_then(|(_, _, block)| *block)
+    }
+}
+
+/// Why a component could not be opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Its type belongs to no block.
+    NoBlock(String),
+    /// Nobody knows its type or version.
+    Unknown(String),
+    Init(String),
+}
+
+impl Failure {
+    /// The word of the metrics.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::NoBlock(_) | Self::Unknown(_) => "creation",
+            Self::Init(_) => "init",
         }
-        let absent = [
-            ("pubsub.", "message bus"),
-            ("bindings.", "output binding"),
-            ("configuration.", "configuration store"),
-            ("lock.", "lock store"),
-            ("crypto.", "crypto provider"),
-            ("conversation.", "conversation"),
-            ("nameresolution.", "name resolver"),
-        ];
-        match absent
-            .into_iter()
-            .find(|(start, _)| kind.starts_with(start))
-        {
-            Some((_, what)) => Err(format!("couldn't find {what} {kind}/{version}")),
-            None => Err(format!("incorrect type {kind}")),
+    }
+
+    /// What follows `Failed to init component <title>: `.
+    pub(super) fn inner(&self, title: &str) -> String {
+        match self {
+            Self::Unknown(cause) => failed("CREATE_COMPONENT_FAILURE", title, cause),
+            Self::NoBlock(cause) | Self::Init(cause) => cause.clone(),
+        }
+    }
+
+    /// What follows `process component <name> error: `.
+    pub(super) fn outer(&self, title: &str) -> String {
+        match self {
+            Self::NoBlock(cause) => cause.clone(),
+            other => failed("INIT_COMPONENT_FAILURE", title, &other.inner(title)),
         }
     }
 }
+
+fn failed(code: &str, title: &str, cause: &str) -> String {
+    format!("[{code}]: initialization error occurred for {title}: {cause}")
+}
+
+/// Waits between tries at a backend that does not answer.
+const RETRIES: [Duration; 3] = [
+    Duration::from_millis(500),
+    Duration::from_millis(750),
+    Duration::from_secs(1),
+];
 
 /// Who opens components, and as whom.
 pub(super) struct Opener {
@@ -68,84 +110,92 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    /// The error follows `process component <name> error: `.
+    /// Opens within the component's time; a backend that is not there yet is
+    /// tried again.
     pub(super) async fn open(
         &self,
         component: &Component,
-        resolved: Resolved,
-    ) -> Result<Opened, String> {
-        let title = component.title();
-        let failed = |kind: &str, cause: String| {
-            format!("[{kind}]: initialization error occurred for {title}: {cause}")
-        };
-        let missing = |cause: String| {
-            failed(
-                "INIT_COMPONENT_FAILURE",
-                failed("CREATE_COMPONENT_FAILURE", cause),
-            )
-        };
-        let (kind, version) = (&component.spec.component_type, &component.spec.version);
-        let (block, name) = match Block::of(kind, version) {
-            Ok(found) => found,
-            Err(cause) if cause.starts_with("incorrect") => return Err(cause),
-            Err(cause) => return Err(missing(cause)),
-        };
-        // Cancelled when the last user of the component lets go of it.
-        let shutdown = CancellationToken::new();
-        let guard = shutdown.clone().drop_guard();
-        let opening = async {
-            match block {
-                Block::State => {
-                    let open = self.registry.state_store(&name, version);
-                    let open = open.ok_or_else(|| {
-                        missing(format!("couldn't find state store {kind}/{version}"))
-                    })?;
-                    let store =
-                        open(resolved.properties.clone(), self.env(component, shutdown)).await;
-                    let store =
-                        store.map_err(|e| failed("INIT_COMPONENT_FAILURE", e.to_string()))?;
-                    let secret_name = |property: &str| resolved.secret_names.get(property).cloned();
-                    let named = (component.metadata.name.as_str(), &resolved.properties);
-                    let store =
-                        state::Store::new(named, secret_name, &self.app_id, &self.namespace, store);
-                    store
-                        .map(|s| Opened::State(Arc::new(s.guarded(guard))))
-                        .map_err(|e| failed("INIT_COMPONENT_FAILURE", e))
-                }
-                Block::Secrets => {
-                    let open = self.registry.secret_store(&name, version);
-                    let open = open.ok_or_else(|| {
-                        missing(format!("couldn't find secret store {kind}/{version}"))
-                    })?;
-                    let store =
-                        open(resolved.properties.clone(), self.env(component, shutdown)).await;
-                    let store =
-                        store.map_err(|e| failed("INIT_COMPONENT_FAILURE", e.to_string()))?;
-                    Ok(Opened::Secrets(Arc::new(secrets::Store::new(
-                        &component.metadata.name,
-                        store,
-                        guard,
-                    ))))
-                }
-                Block::Middleware => {
-                    let opened = middleware::open(&name, version, &resolved.properties);
-                    let opened = opened.ok_or_else(|| {
-                        missing(format!(
-                            "HTTP middleware {kind}/{version} has not been registered"
-                        ))
-                    })?;
-                    opened
-                        .map(Opened::Middleware)
-                        .map_err(|e| failed("INIT_COMPONENT_FAILURE", e.to_string()))
+        resolved: &Resolved,
+        properties: &Properties,
+    ) -> Result<Opened, Failure> {
+        let mut last = None;
+        let tries = async {
+            let mut waits = RETRIES.iter();
+            loop {
+                match self.try_open(component, resolved, properties).await? {
+                    Ok(opened) => return Ok(opened),
+                    Err(e) => {
+                        let text = e.to_string();
+                        let later =
+                            matches!(e.kind, ErrorKind::Unavailable | ErrorKind::RateLimited);
+                        let Some(wait) = waits.next().filter(|_| later) else {
+                            return Err(Failure::Init(text));
+                        };
+                        last = Some(text);
+                        tokio::time::sleep(*wait).await;
+                    }
                 }
             }
         };
-        match tokio::time::timeout(component.spec.init_timeout(), opening).await {
-            Ok(opened) => opened,
-            Err(_) => Err(failed(
-                "INIT_COMPONENT_FAILURE",
-                format!("init timeout for component {title}"),
-            )),
+        if let Ok(opened) = tokio::time::timeout(component.spec.init_timeout(), tries).await {
+            return opened;
+        }
+        let cause = last.map(|e| format!(": {e}")).unwrap_or_default();
+        Err(Failure::Init(format!(
+            "init timeout for component {}{cause}",
+            component.title()
+        )))
+    }
+
+    /// One try; the outer error is final.
+    async fn try_open(
+        &self,
+        component: &Component,
+        resolved: &Resolved,
+        properties: &Properties,
+    ) -> Result<Result<Opened, Error>, Failure> {
+        let (kind, version) = (&component.spec.component_type, &component.spec.version);
+        let lower = kind.to_ascii_lowercase();
+        let found = BLOCKS
+            .iter()
+            .find_map(|(start, what, block)| Some((*what, *block, lower.strip_prefix(start)?)));
+        let Some((what, block, name)) = found else {
+            return Err(Failure::NoBlock(format!("incorrect type {kind}")));
+        };
+        let unknown = || Failure::Unknown(format!("couldn't find {what} {kind}/{version}"));
+        // Cancelled when the last user of the component lets go of it.
+        let shutdown = CancellationToken::new();
+        let guard = shutdown.clone().drop_guard();
+        match block.ok_or_else(unknown)? {
+            Block::State => {
+                let open = self.registry.state_store(name, version);
+                let opening =
+                    open.ok_or_else(unknown)?(properties.clone(), self.env(component, shutdown));
+                let store = match opening.await {
+                    Ok(store) => store,
+                    Err(e) => return Ok(Err(e)),
+                };
+                let secret_name = |property: &str| resolved.secret_names.get(property).cloned();
+                let named = (component.metadata.name.as_str(), properties);
+                state::Store::new(named, secret_name, &self.app_id, &self.namespace, store)
+                    .map(|s| Ok(Opened::State(Arc::new(s.guarded(guard)))))
+                    .map_err(Failure::Init)
+            }
+            Block::Secrets => {
+                let open = self.registry.secret_store(name, version);
+                let opening =
+                    open.ok_or_else(unknown)?(properties.clone(), self.env(component, shutdown));
+                let name = &component.metadata.name;
+                Ok(opening.await.map(|store| {
+                    Opened::Secrets(Arc::new(secrets::Store::new(name, store, guard)))
+                }))
+            }
+            Block::Middleware => {
+                let opened = middleware::open(name, version, properties);
+                let unknown =
+                    || Failure::Unknown(format!("{what} {kind}/{version} has not been registered"));
+                Ok(opened.ok_or_else(unknown)?.map(Opened::Middleware))
+            }
         }
     }
 

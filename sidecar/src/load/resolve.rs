@@ -2,6 +2,7 @@
 //! variables, placeholders.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use component::metadata::Properties;
 use resources::{Component, SecretKeyRef};
@@ -10,12 +11,21 @@ use super::Env;
 use super::slots::Slots;
 use crate::secrets;
 
-/// What a component is opened with. `Properties` never shows its values.
+const SCOPE: &str = "dapr.runtime.processor.secret";
+
+const UUID: &str = "{uuid}";
+/// How long one secret may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a component is opened with, before placeholders are filled: a `{uuid}`
+/// is another one each time and makes no difference. Never shows its values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Resolved {
-    pub(super) properties: Properties,
+    properties: Properties,
     /// From which secret a property came, by property.
     pub(super) secret_names: BTreeMap<String, String>,
+    /// How many secrets could not be read; their properties are empty.
+    pub(super) unread: usize,
 }
 
 pub(super) struct Resolver {
@@ -26,65 +36,92 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// `Ok(None)` when the component waits for a secret store that is not loaded.
-    pub(super) async fn resolve(&self, component: &Component) -> Result<Option<Resolved>, String> {
+    /// `None` when the component waits for a secret store that is not loaded.
+    pub(super) async fn resolve(&self, component: &Component) -> Option<Resolved> {
         let mut out = Resolved::default();
         for item in &component.spec.metadata {
             let value = if let Some(reference) = &item.secret_key_ref {
-                let Some(value) = self.secret(component, reference).await else {
-                    return Ok(None);
-                };
+                let value = self.secret(component, reference).await?;
                 out.secret_names
                     .insert(item.name.clone(), reference.name.clone());
-                value
+                // The component is left to complain about what it needs.
+                value.unwrap_or_else(|| {
+                    out.unread += 1;
+                    String::new()
+                })
             } else if !item.env_ref.is_empty() {
                 self.variable(component, &item.env_ref)
             } else {
                 item.value.as_str().to_owned()
             };
-            let value = self.placeholders(&item.name, value)?;
             out.properties.0.insert(item.name.clone(), value);
         }
-        Ok(Some(out))
+        Some(out)
     }
 
-    /// The value, empty when it cannot be read (which is logged, and left to the
-    /// component to complain about); `None` without the store.
-    async fn secret(&self, component: &Component, reference: &SecretKeyRef) -> Option<String> {
-        let store_name = component.secret_store().unwrap_or_default();
-        if store_name.is_empty() {
+    /// The properties with their placeholders filled.
+    pub(super) fn fill(&self, resolved: &Resolved) -> Result<Properties, String> {
+        let filled = resolved.properties.0.iter().map(|(name, value)| {
+            let value = self.placeholders(name, value.clone())?;
+            Ok((name.clone(), value))
+        });
+        filled.collect::<Result<_, _>>().map(Properties)
+    }
+
+    /// Tells that a component waits for its secret store.
+    pub(super) fn waiting(component: &Component) {
+        tracing::warn!(
+            target: SCOPE,
+            "Component {} references a secret store that isn't loaded: {}",
+            component.metadata.name,
+            component.secret_store().unwrap_or_default()
+        );
+    }
+
+    /// The value; inside, `None` when it cannot be read, which is logged; outside,
+    /// `None` without the store.
+    async fn secret(
+        &self,
+        component: &Component,
+        reference: &SecretKeyRef,
+    ) -> Option<Option<String>> {
+        let Some(store) = component.secret_store() else {
             tracing::error!(
-                target: "dapr.runtime.processor.secret",
+                target: SCOPE,
                 "Error getting secret: component {} refers to secret {} but names no store; set auth.secretStore",
                 component.metadata.name, reference.name
             );
-            return Some(String::new());
-        }
-        let Some(store) = self.stores.wait(store_name).await else {
-            tracing::warn!(
-                target: "dapr.runtime.processor.secret",
-                "Component {} references a secret store that isn't loaded: {store_name}", component.metadata.name
-            );
+            return Some(None);
+        };
+        let Some(store) = self.stores.wait(store).await else {
+            Self::waiting(component);
             return None;
         };
-        let secret = match store
-            .component()
-            .get(&reference.name, &BTreeMap::new())
-            .await
-        {
-            Ok(secret) => secret,
-            Err(e) => {
-                tracing::error!(target: "dapr.runtime.processor.secret", "Error getting secret: {e}");
-                return Some(String::new());
+        let nothing = BTreeMap::new();
+        let got = tokio::time::timeout(DEADLINE, store.component().get(&reference.name, &nothing));
+        match got.await {
+            Ok(Ok(secret)) => Some(Some(
+                secret.0.get(reference.key()).cloned().unwrap_or_default(),
+            )),
+            Ok(Err(e)) => {
+                tracing::error!(target: SCOPE, "Error getting secret: {e}");
+                Some(None)
             }
-        };
-        Some(secret.0.get(reference.key()).cloned().unwrap_or_default())
+            Err(_) => {
+                let (name, limit) = (&reference.name, DEADLINE.as_secs());
+                tracing::error!(
+                    target: SCOPE,
+                    "Error getting secret: no answer for secret {name} within {limit} s"
+                );
+                Some(None)
+            }
+        }
     }
 
     fn variable(&self, component: &Component, name: &str) -> String {
         if !admitted(name, (self.env)("DAPR_ENV_KEYS").as_deref()) {
             tracing::warn!(
-                target: "dapr.runtime.processor.secret",
+                target: SCOPE,
                 "Component {} references an env variable that isn't allowed: {name}", component.metadata.name
             );
             return String::new();
@@ -96,8 +133,8 @@ impl Resolver {
         if !value.contains('{') {
             return Ok(value);
         }
-        while let Some(at) = value.find("{uuid}") {
-            value.replace_range(at..at + "{uuid}".len(), &uuid::Uuid::new_v4().to_string());
+        while let Some(at) = value.find(UUID) {
+            value.replace_range(at..at + UUID.len(), &uuid::Uuid::new_v4().to_string());
         }
         if value.contains("{podName}") {
             let pod = (self.env)("POD_NAME").filter(|p| !p.is_empty()).ok_or_else(|| {

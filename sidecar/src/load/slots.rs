@@ -84,7 +84,7 @@ impl<T: Send + Sync> Slots<T> {
     /// Announces a component that is about to open. Calls wait for it until the
     /// returned [`Promise`] is kept or dropped; a component that it is to replace
     /// stays in place instead.
-    pub(super) fn opening(&self, name: &str) -> Promise<T> {
+    pub(crate) fn opening(&self, name: &str) -> Promise<T> {
         let (sender, receiver) = watch::channel(None);
         self.change(|map| {
             map.entry(name.to_owned())
@@ -116,7 +116,7 @@ impl<T: Send + Sync> Slots<T> {
 }
 
 /// A component that is being opened.
-pub(super) struct Promise<T: Send + Sync> {
+pub(crate) struct Promise<T: Send + Sync> {
     slots: Slots<T>,
     name: String,
     sender: watch::Sender<Option<Arc<T>>>,
@@ -124,7 +124,7 @@ pub(super) struct Promise<T: Send + Sync> {
 
 impl<T: Send + Sync> Promise<T> {
     /// Puts the component in its place and returns the one it replaces.
-    pub(super) fn keep(self, value: Arc<T>) -> Option<Arc<T>> {
+    pub(crate) fn keep(self, value: Arc<T>) -> Option<Arc<T>> {
         let replaced = self.slots.get(&self.name);
         self.slots.change(|map| {
             map.insert(self.name.clone(), Slot::Ready(value.clone()));

@@ -16,7 +16,8 @@ const MOST_WAIT: Duration = Duration::from_secs(1);
 /// found by reading them again.
 pub(super) struct Changes {
     events: mpsc::Receiver<()>,
-    _watcher: Option<notify::RecommendedWatcher>,
+    watcher: Option<notify::RecommendedWatcher>,
+    folders: Vec<PathBuf>,
 }
 
 impl Changes {
@@ -24,30 +25,44 @@ impl Changes {
     pub(super) fn watch(folders: &[PathBuf], files: &[PathBuf]) -> Result<Self, String> {
         let (sender, events) = mpsc::channel(1);
         let fail = |e: notify::Error| format!("failed to create watcher: {e}");
-        let mut watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                // Reading a file is no change of it; one pending notice is enough.
-                if event.is_ok_and(|e| !e.kind.is_access()) {
-                    let _ = sender.try_send(());
-                }
-            })
-            .map_err(fail)?;
-        let parents = files.iter().filter_map(|f| f.parent()).map(|p| {
-            if p.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                p
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading a file is no change of it; one pending notice is enough.
+            if event.is_ok_and(|e| !e.kind.is_access()) {
+                let _ = sender.try_send(());
             }
         });
-        for folder in folders.iter().map(PathBuf::as_path).chain(parents) {
+        let mut watcher = watcher.map_err(fail)?;
+        let here = Path::new(".");
+        let parents = files.iter().filter_map(|f| f.parent());
+        let parents = parents.map(|p| if p == Path::new("") { here } else { p });
+        let mut folders: Vec<PathBuf> = folders.to_vec();
+        folders.extend(parents.map(Path::to_owned));
+        folders.sort();
+        folders.dedup();
+        // A folder that is missing is for the reader to report.
+        for folder in folders.iter().filter(|f| f.is_dir()) {
             watcher
                 .watch(folder, RecursiveMode::NonRecursive)
                 .map_err(fail)?;
         }
         Ok(Self {
             events,
-            _watcher: Some(watcher),
+            watcher: Some(watcher),
+            folders,
         })
+    }
+
+    /// Watches the folders anew: one that was removed and made again, or a link
+    /// that leads elsewhere now, is another folder to the system.
+    pub(super) fn renew(&mut self) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        for folder in &self.folders {
+            // Either may fail for a folder that is away; the next time it is back.
+            let _ = watcher.unwatch(folder);
+            let _ = watcher.watch(folder, RecursiveMode::NonRecursive);
+        }
     }
 
     /// Never tells of a change.
@@ -55,7 +70,8 @@ impl Changes {
         let (_, events) = mpsc::channel(1);
         Self {
             events,
-            _watcher: None,
+            watcher: None,
+            folders: Vec::new(),
         }
     }
 

@@ -1,0 +1,238 @@
+//! Opening a set of components side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use resources::{Component, Object};
+
+use super::loader::{Live, Work};
+use super::open::{Block, Failure, Opened, Opener};
+use super::resolve::{Resolved, Resolver};
+
+const SCOPE: &str = "dapr.runtime.processor";
+
+/// What a component that fails means for the sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnError {
+    /// It ends, unless the component says `ignoreErrors`.
+    End,
+    /// It goes on with the component that it has.
+    Keep,
+}
+
+impl Work {
+    /// Opens components concurrently; one that needs a secret waits for its
+    /// store. A component that is replaced serves until the new one is open. The
+    /// error is the text of the fatal line.
+    pub(super) async fn open_all(
+        &mut self,
+        components: Vec<Component>,
+        on_error: OnError,
+    ) -> Result<(), String> {
+        // Places are taken before anything is opened, so that no call finds a
+        // store missing that is on its way.
+        let mut states = BTreeMap::new();
+        let mut stores = BTreeMap::new();
+        for component in &components {
+            let name = component.metadata.name.clone();
+            match Block::of(component) {
+                Some(Block::State) => {
+                    let place = self.state.opening(&name);
+                    states.insert(name, place);
+                }
+                Some(Block::Secrets) => {
+                    let place = self.secrets.opening(&name);
+                    stores.insert(name, place);
+                }
+                _ => {}
+            }
+        }
+        let endless = endless(&components);
+        let (opener, resolver) = (&self.opener, &self.resolver);
+        let mut opening: FuturesUnordered<_> = components
+            .into_iter()
+            .map(|component| {
+                let endless = endless.contains(&component.metadata.name);
+                async move {
+                    if endless {
+                        Resolver::waiting(&component);
+                        return (component, Ok(None));
+                    }
+                    let result = open_one(opener, resolver, &component).await;
+                    (component, result)
+                }
+            })
+            .collect();
+        let mut outcome = Ok(());
+        let mut opened = Vec::new();
+        while let Some((component, result)) = opening.next().await {
+            let name = &component.metadata.name;
+            let (state, store) = (states.remove(name), stores.remove(name));
+            match result {
+                Ok(None) => {}
+                Ok(Some((what, resolved))) => {
+                    // Calls under way hold the component that is replaced; it ends
+                    // when the last of them does.
+                    match (&what, state, store) {
+                        (Opened::State(new), Some(place), _) => drop(place.keep(new.clone())),
+                        (Opened::Secrets(new), _, Some(place)) => drop(place.keep(new.clone())),
+                        _ => {}
+                    }
+                    tracing::info!(target: SCOPE, "Component loaded: {}", component.title());
+                    opened.push((component, what, resolved));
+                }
+                Err(failure) => {
+                    if let Some(counts) = &self.counts {
+                        counts.failed(&component, failure.reason());
+                    }
+                    outcome = report(&component, &failure, on_error);
+                }
+            }
+            if outcome.is_err() {
+                break;
+            }
+        }
+        drop(opening);
+        for (component, what, resolved) in opened {
+            self.keep(component, what, resolved);
+        }
+        outcome
+    }
+
+    fn keep(&mut self, component: Component, what: Opened, resolved: Resolved) {
+        self.inventory.put(what.info(&component));
+        if let Some(counts) = &self.counts {
+            counts.opened(&component);
+        }
+        let name = component.metadata.name.clone();
+        match what {
+            Opened::Secrets(store) => self.rotation.follow(&name, &store),
+            Opened::Middleware(middleware) => self.chains.put(&component, middleware),
+            Opened::State(_) => {}
+        }
+        let live = Live {
+            component,
+            resolved,
+        };
+        self.live.insert(name, live);
+    }
+}
+
+async fn open_one(
+    opener: &Opener,
+    resolver: &Resolver,
+    component: &Component,
+) -> Result<Option<(Opened, Resolved)>, Failure> {
+    let Some(resolved) = resolver.resolve(component).await else {
+        return Ok(None);
+    };
+    let properties = resolver.fill(&resolved).map_err(Failure::Init)?;
+    let opened = opener.open(component, &resolved, &properties).await?;
+    Ok(Some((opened, resolved)))
+}
+
+/// The components that would wait for secret stores which wait for each other.
+fn endless(components: &[Component]) -> BTreeSet<String> {
+    let waits_for = |c: &Component| {
+        let needs = c.spec.metadata.iter().any(|m| m.secret_key_ref.is_some());
+        let store = c.secret_store().filter(|_| needs)?.to_owned();
+        components
+            .iter()
+            .find(|c| c.metadata.name == store && Block::of(c) == Some(Block::Secrets))
+    };
+    let circles = |component: &&Component| {
+        let mut seen = BTreeSet::new();
+        let mut next = Some(*component);
+        while let Some(current) = next {
+            if !seen.insert(&current.metadata.name) {
+                return true;
+            }
+            next = waits_for(current);
+        }
+        false
+    };
+    let found = components.iter().filter(circles);
+    found.map(|c| c.metadata.name.clone()).collect()
+}
+
+/// Logs why a component failed; an error is the text of the fatal line.
+fn report(component: &Component, failure: &Failure, on_error: OnError) -> Result<(), String> {
+    let title = component.title();
+    if !matches!(failure, Failure::NoBlock(_)) {
+        let cause = failure.inner(&title);
+        tracing::error!(target: SCOPE, "Failed to init component {title}: {cause}");
+    }
+    let name = &component.metadata.name;
+    let text = format!("process component {name} error: {}", failure.outer(&title));
+    if component.spec.ignore_errors || on_error == OnError::Keep {
+        tracing::error!(target: SCOPE, "Ignoring error processing component: {text}");
+        return Ok(());
+    }
+    tracing::warn!(target: SCOPE, "Error processing component, daprd will exit gracefully: {text}");
+    Err(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use resources::{Auth, NameValue, SecretKeyRef};
+
+    use super::*;
+
+    fn component(kind: &str, name: &str, store: &str) -> Component {
+        let mut c = Component::default();
+        c.metadata.name = name.into();
+        c.spec.component_type = kind.into();
+        c.auth = Some(Auth {
+            secret_store: store.into(),
+        });
+        c.spec.metadata = vec![NameValue {
+            name: "p".into(),
+            secret_key_ref: Some(SecretKeyRef::default()),
+            ..NameValue::default()
+        }];
+        c
+    }
+
+    #[test]
+    fn stores_that_wait_for_each_other_are_found() {
+        let store = |name, store| component("secretstores.x", name, store);
+        let check = |components: &[Component], expected: &[&str]| {
+            let found = endless(components);
+            assert_eq!(
+                found.iter().map(String::as_str).collect::<Vec<_>>(),
+                expected
+            );
+        };
+        check(&[store("a", "a")], &["a"]);
+        check(
+            &[store("a", "b"), store("b", "a"), store("c", "")],
+            &["a", "b"],
+        );
+        check(&[store("a", "b"), store("b", "")], &[]);
+        check(&[store("a", "elsewhere")], &[]);
+        let user = component("state.x", "user", "a");
+        check(&[user, store("a", "a")], &["a", "user"]);
+    }
+
+    #[test]
+    fn failures_are_told_in_upstreams_words() {
+        let text = |failure: &Failure| failure.outer("s (state.x/v1)");
+        assert_eq!(
+            text(&Failure::NoBlock("incorrect type x".into())),
+            "incorrect type x"
+        );
+        assert_eq!(
+            text(&Failure::Init("no".into())),
+            "[INIT_COMPONENT_FAILURE]: initialization error occurred for s (state.x/v1): no"
+        );
+        assert_eq!(
+            text(&Failure::Unknown(
+                "couldn't find state store state.x/v1".into()
+            )),
+            "[INIT_COMPONENT_FAILURE]: initialization error occurred for s (state.x/v1): \
+             [CREATE_COMPONENT_FAILURE]: initialization error occurred for s (state.x/v1): \
+             couldn't find state store state.x/v1"
+        );
+    }
+}
