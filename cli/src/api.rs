@@ -45,7 +45,7 @@ impl Sidecar {
             .filter(|part| !part.is_empty())
             .collect();
         let everywhere = |address: &&str| matches!(*address, "127.0.0.1" | "localhost" | "0.0.0.0");
-        let host = if addresses.is_empty() || addresses.iter().any(|a| everywhere(a)) {
+        let host = if addresses.is_empty() || addresses.iter().any(everywhere) {
             "127.0.0.1"
         } else {
             match addresses[0].trim_matches(['[', ']']) {

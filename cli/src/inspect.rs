@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use anyhow::Result;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use resources::Configuration;
+use serde::Serialize;
 
 use crate::{
     age, command,
@@ -117,41 +118,6 @@ struct ConfigurationRow {
     path: String,
 }
 
-/// The part of a Configuration that is shown.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Configuration {
-    metadata: Meta,
-    spec: Spec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Meta {
-    name: String,
-    namespace: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Spec {
-    tracing: Option<Tracing>,
-    metric: Option<Metric>,
-    /// The newer name, which wins.
-    metrics: Option<Metric>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Tracing {
-    sampling_rate: String,
-}
-
-#[derive(Deserialize)]
-struct Metric {
-    enabled: Option<bool>,
-}
-
 /// The configuration files that running sidecars use, and the default one.
 pub(crate) async fn configurations(args: &Args, home: &Home, report: Report) -> Result<u8> {
     if args.kubernetes {
@@ -194,22 +160,20 @@ pub(crate) async fn configurations(args: &Args, home: &Home, report: Report) -> 
 }
 
 fn read(path: &PathBuf) -> Result<ConfigurationRow> {
-    let configuration: Configuration = serde_saphyr::from_str(&fs::read_to_string(path)?)?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let Configuration { metadata, spec, .. } =
+        resources::load::read_configurations(&[path], &variable).map_err(anyhow::Error::msg)?;
     let modified = Timestamp::try_from(fs::metadata(path)?.modified()?)?;
-    let Spec {
-        tracing,
-        metric,
-        metrics,
-    } = configuration.spec;
-    let sampled = |rate: &str| !rate.is_empty() && rate.parse::<f64>().is_ok_and(|rate| rate > 0.0);
+    let metrics = spec.effective_metrics();
+    let rate = spec
+        .tracing
+        .map(|tracing| tracing.sampling_rate)
+        .unwrap_or_default();
     Ok(ConfigurationRow {
-        namespace: configuration.metadata.namespace,
-        name: configuration.metadata.name,
-        tracing_enabled: tracing.is_some_and(|tracing| sampled(&tracing.sampling_rate)),
-        metrics_enabled: metrics
-            .or(metric)
-            .and_then(|metric| metric.enabled)
-            .unwrap_or(true),
+        namespace: metadata.namespace,
+        name: metadata.name,
+        tracing_enabled: rate.parse::<f64>().is_ok_and(|rate| rate > 0.0),
+        metrics_enabled: metrics.enabled.unwrap_or(true),
         age: age::age(modified, Timestamp::now()),
         created: age::created(modified),
         path: path.display().to_string(),

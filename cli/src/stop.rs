@@ -1,6 +1,9 @@
 //! `dapr stop`: ends applications and their sidecars.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -92,12 +95,12 @@ async fn stop_app(id: &str, running: &[Instance]) -> Result<()> {
     Ok(())
 }
 
-async fn stop_template(file: &std::path::Path, report: Report) -> Result<u8> {
+async fn stop_template(file: &Path, report: Report) -> Result<u8> {
     let path = template::locate(file)?;
     let running = instances::all().await?;
     let found: Vec<&Instance> = running
         .iter()
-        .filter(|instance| PathBuf::from(&instance.run_template_path) == path)
+        .filter(|instance| Path::new(&instance.run_template_path) == path)
         .collect();
     let Some(first) = found.first() else {
         bail!(

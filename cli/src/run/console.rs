@@ -68,13 +68,13 @@ pub(crate) struct Sink {
 
 impl Sink {
     /// Also shows the lines, each after this prefix.
-    pub(crate) fn to_console(mut self, lines: mpsc::Sender<Vec<u8>>, prefix: &str) -> Self {
+    pub(crate) fn on_console(mut self, lines: mpsc::Sender<Vec<u8>>, prefix: &str) -> Self {
         self.console = Some((lines, prefix.into()));
         self
     }
 
     /// Also writes the lines to this file.
-    pub(crate) fn to_file(mut self, file: File) -> Self {
+    pub(crate) fn in_file(mut self, file: File) -> Self {
         self.file = Some(Arc::new(file));
         self
     }
@@ -134,8 +134,8 @@ mod tests {
         let path = folder.path().join("log");
         let (sender, mut shown) = mpsc::channel(8);
         let sink = Sink::default()
-            .to_console(sender, "== APP == ")
-            .to_file(File::create(&path).expect("created"));
+            .on_console(sender, "== APP == ")
+            .in_file(File::create(&path).expect("created"));
         pump(&b"one\n\xfftwo\nno end"[..], sink).await;
         let mut lines = Vec::new();
         while let Some(line) = shown.recv().await {
@@ -157,7 +157,7 @@ mod tests {
         let size = usize::try_from(MAX_LINE).expect("small");
         pump(
             &vec![b'x'; 2 * size][..],
-            Sink::default().to_console(sender, ""),
+            Sink::default().on_console(sender, ""),
         )
         .await;
         assert_eq!(shown.recv().await.expect("first part").len(), size + 1);

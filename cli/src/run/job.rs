@@ -58,11 +58,8 @@ impl Job {
 
     /// Waits until the process ends; may be called again, and given up, at any time.
     pub(crate) async fn wait(&mut self) -> ExitStatus {
-        match self.child.wait().await {
-            Ok(status) => status,
-            // Only possible when somebody else collected the child: then it has ended.
-            Err(_) => ExitStatus::default(),
-        }
+        // It only fails when somebody else collected the child: then it has ended.
+        self.child.wait().await.unwrap_or_default()
     }
 
     /// Ends the whole group: politely, and by force after the grace time or when `force` is

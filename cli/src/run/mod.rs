@@ -3,6 +3,7 @@
 mod console;
 mod group;
 mod job;
+mod logs;
 mod names;
 mod plan;
 mod ports;

@@ -3,12 +3,11 @@
 
 use std::{
     ffi::OsString,
-    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use resources::load::Cause;
 
 use crate::{
     api::{self, Sidecar},
@@ -46,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) app_dir: Option<PathBuf>,
     pub(crate) template: Option<Origin>,
     pub(crate) log_json: bool,
+    /// What the sidecar will find wrong in the resource files.
+    pub(crate) problems: Vec<String>,
 }
 
 impl Plan {
@@ -181,6 +182,7 @@ impl Plan {
             app_dir: spec.app_dir,
             template: spec.template,
             log_json,
+            problems: problems(&resources)?,
             app_id: spec.app_id,
         })
     }
@@ -239,6 +241,17 @@ fn choose(
     }
 }
 
+/// Reads the resource files as the sidecar will, to say here what would otherwise only be in
+/// its log.
+fn problems(folders: &[PathBuf]) -> Result<Vec<String>> {
+    let loaded = resources::load::read_folders(folders)?;
+    let faults = loaded
+        .problems
+        .iter()
+        .filter(|problem| problem.cause != Cause::NotYaml);
+    Ok(faults.map(ToString::to_string).collect())
+}
+
 /// An address with the default port where it has none; an empty one stays empty.
 fn with_port(address: &str, port: u16) -> String {
     if address.is_empty() || address.contains(':') {
@@ -259,26 +272,10 @@ fn size(flag: &str, text: &str) -> Result<String> {
 
 /// Whether the configuration switches mTLS on, for which daprd must be told where Sentry is.
 fn wants_mtls(config: &Path) -> Result<bool> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Configuration {
-        spec: Spec,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Spec {
-        mtls: Mtls,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Mtls {
-        enabled: bool,
-    }
-    let text = fs::read_to_string(config)
-        .with_context(|| format!("cannot read configuration file {}", config.display()))?;
-    let configuration: Configuration = serde_saphyr::from_str(&text)
-        .with_context(|| format!("configuration file {} is not valid", config.display()))?;
-    Ok(configuration.spec.mtls.enabled)
+    let variable = |name: &str| std::env::var(name).ok();
+    let configuration = resources::load::read_configurations(&[config], &variable)
+        .map_err(|error| anyhow::anyhow!("error loading configuration: {error}"))?;
+    Ok(configuration.spec.mtls.is_some_and(|mtls| mtls.enabled))
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! The life of one application and its sidecar: start, announce, wait, end.
 
 use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -15,11 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{api::Sidecar, output::Report};
 
-use super::{
-    console::{Sink, prefix},
-    job::Job,
-    plan::Plan,
-};
+use super::{job::Job, logs::Logs, plan::Plan};
 
 const POLL: Duration = Duration::from_millis(15);
 /// How long a sidecar may take until it answers.
@@ -54,6 +48,12 @@ enum Ended {
 /// the other, and returns the exit code.
 pub(crate) async fn supervise(plan: Plan, around: Surroundings) -> u8 {
     let report = around.report;
+    // Of several applications each message says which it is about.
+    let of = plan
+        .template
+        .as_ref()
+        .map(|_| format!(": {}", plan.app_id))
+        .unwrap_or_default();
     let mut daprd = None;
     let mut app = None;
     let ended = run(&plan, &around, &mut daprd, &mut app).await;
@@ -62,12 +62,12 @@ pub(crate) async fn supervise(plan: Plan, around: Surroundings) -> u8 {
         Ok(Ended::Stopped) => 0,
         Ok(Ended::App(status)) => {
             app_done = true;
-            tell(report, "App", status);
+            tell(report, "App", &of, status);
             exit_code(status)
         }
         Ok(Ended::Daprd(status)) => {
             daprd_done = true;
-            tell(report, "Dapr", status);
+            tell(report, "Dapr", &of, status);
             exit_code(status)
         }
         Err(error) => {
@@ -79,13 +79,13 @@ pub(crate) async fn supervise(plan: Plan, around: Surroundings) -> u8 {
     if let Some(app) = app {
         let status = app.end(APP_GRACE, &around.force).await;
         if !app_done {
-            tell_stopped(report, "App", status);
+            tell_stopped(report, "App", &of, status);
         }
     }
     if let Some(daprd) = daprd {
         let status = daprd.end(DAPRD_GRACE, &around.force).await;
         if !daprd_done {
-            tell_stopped(report, "Dapr", status);
+            tell_stopped(report, "Dapr", &of, status);
         }
     }
     code
@@ -98,6 +98,9 @@ async fn run(
     app: &mut Option<Job>,
 ) -> Result<Ended> {
     let report = around.report;
+    for problem in &plan.problems {
+        report.warning(problem);
+    }
     let logs = Logs::open(plan, report)?;
     let daprd = daprd.insert(Job::start(
         daprd_command(plan),
@@ -236,24 +239,24 @@ fn app_command(plan: &Plan) -> Command {
     command
 }
 
-fn tell(report: Report, who: &str, status: ExitStatus) {
+fn tell(report: Report, who: &str, of: &str, status: ExitStatus) {
     if status.success() {
-        report.success(format_args!("Exited {who} successfully"));
+        report.success(format_args!("Exited {who} successfully{of}"));
     } else {
         report.failure(format_args!(
-            "The {who} process exited with error: {status}"
+            "The {who} process exited with error{of}: {status}"
         ));
     }
 }
 
 /// What was told to end, and does so, has ended well, whatever it says.
-fn tell_stopped(report: Report, who: &str, status: ExitStatus) {
+fn tell_stopped(report: Report, who: &str, of: &str, status: ExitStatus) {
     use std::os::unix::process::ExitStatusExt;
     const KILL: i32 = 9;
     if status.signal() == Some(KILL) {
-        report.warning(format_args!("{who} did not end in time and was killed"));
+        report.warning(format_args!("{who} did not end in time and was killed{of}"));
     } else {
-        report.success(format_args!("Exited {who} successfully"));
+        report.success(format_args!("Exited {who} successfully{of}"));
     }
 }
 
@@ -264,101 +267,4 @@ fn exit_code(status: ExitStatus) -> u8 {
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
-}
-
-/// The log files of an application of a template.
-#[derive(Default)]
-struct Logs {
-    app: Option<PathBuf>,
-    daprd: Option<PathBuf>,
-}
-
-impl Logs {
-    fn open(plan: &Plan, report: Report) -> Result<Self> {
-        let (Some(origin), Some(app_dir)) = (&plan.template, &plan.app_dir) else {
-            return Ok(Self::default());
-        };
-        let folder = app_dir.join(".dapr").join("logs");
-        let now = jiff::Zoned::now().strftime("%Y%m%d%H%M%S").to_string();
-        let file = |kind: &str| folder.join(format!("{}_{kind}_{now}.log", plan.app_id));
-        let has_app = !plan.command.is_empty() && origin.app_log.has_file();
-        let logs = Self {
-            app: has_app.then(|| file("app")),
-            daprd: origin.daprd_log.has_file().then(|| file("daprd")),
-        };
-        if logs.app.is_some() || logs.daprd.is_some() {
-            fs::create_dir_all(&folder)
-                .with_context(|| format!("cannot create folder {}", folder.display()))?;
-            report.info(format_args!(
-                "Writing log files to directory : {}",
-                folder.display()
-            ));
-        }
-        for path in logs.app.iter().chain(&logs.daprd) {
-            append(path)?;
-        }
-        Ok(logs)
-    }
-
-    fn app_sink(&self, plan: &Plan, around: &Surroundings) -> Sink {
-        let shown = plan
-            .template
-            .as_ref()
-            .is_none_or(|origin| origin.app_log.has_console());
-        let id = plan.template.is_some().then_some(plan.app_id.as_str());
-        let prefix = prefix("APP", id, around.color);
-        sink(self.app.as_deref(), shown.then_some(prefix), around)
-    }
-
-    fn daprd_sink(&self, plan: &Plan, around: &Surroundings) -> Sink {
-        let shown = plan
-            .template
-            .as_ref()
-            .is_none_or(|origin| origin.daprd_log.has_console());
-        let id = plan.template.is_some().then_some(plan.app_id.as_str());
-        let prefix = if plan.log_json {
-            // Whoever asks for JSON wants to parse the lines.
-            String::new()
-        } else {
-            prefix("DAPR", id, around.color.map(|_| AnsiColors::BrightBlack))
-        };
-        sink(self.daprd.as_deref(), shown.then_some(prefix), around)
-    }
-
-    /// What the sidecar is told about the run, by the names that upstream's tool uses.
-    fn facts(&self, plan: &Plan, app_pid: Option<i32>) -> Vec<(&'static str, String)> {
-        let path = |path: &Path| path.display().to_string();
-        let mut facts = vec![("cliPID", std::process::id().to_string())];
-        if let Some(pid) = app_pid {
-            facts.push(("appPID", pid.to_string()));
-            facts.push(("appCommand", plan.command.join(" ")));
-        }
-        if let Some(origin) = &plan.template {
-            facts.push(("runTemplatePath", path(&origin.path)));
-            facts.push(("runTemplateName", origin.name.clone()));
-            facts.extend(self.app.as_deref().map(|log| ("appLogPath", path(log))));
-            facts.extend(self.daprd.as_deref().map(|log| ("daprdLogPath", path(log))));
-        }
-        facts
-    }
-}
-
-fn sink(file: Option<&Path>, prefix: Option<String>, around: &Surroundings) -> Sink {
-    let mut sink = Sink::default();
-    if let Some(prefix) = prefix {
-        sink = sink.to_console(around.lines.clone(), &prefix);
-    }
-    // The file was just made; if it is gone by now, the console still has the lines.
-    if let Some(file) = file.and_then(|path| append(path).ok()) {
-        sink = sink.to_file(file);
-    }
-    sink
-}
-
-fn append(path: &Path) -> Result<File> {
-    File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .with_context(|| format!("cannot write the log file {}", path.display()))
 }

@@ -1,5 +1,8 @@
 //! Template files: several applications, what they share, and what each overrides.
 
+mod keys;
+mod merge;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -8,11 +11,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::de::IgnoredAny;
 
-use super::{
-    default_spec,
-    spec::{Destination, Origin, Spec},
+use super::spec::{Destination, Origin, Spec};
+
+use self::{
+    keys::{Document, KEYS, Own, Shared},
+    merge::merge,
 };
 
 /// A template file, read and merged.
@@ -23,112 +28,6 @@ pub(crate) struct Template {
     /// Keys that mean nothing here, most likely misspelt.
     pub(crate) unknown_keys: BTreeSet<String>,
 }
-
-/// The document, of whose applications one kind of keys is read at a time.
-#[derive(Deserialize)]
-struct Document<App> {
-    #[serde(default)]
-    version: i64,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    common: Option<Shared>,
-    #[serde(default = "Vec::new")]
-    apps: Vec<App>,
-}
-
-/// Keys that `common` and every application may have.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Shared {
-    config_file_path: Option<PathBuf>,
-    resources_paths: Vec<PathBuf>,
-    /// The old name, for a single folder.
-    resources_path: Option<PathBuf>,
-    app_protocol: Option<String>,
-    api_listen_addresses: Option<String>,
-    enable_profiling: Option<bool>,
-    log_level: Option<String>,
-    app_max_concurrency: Option<i64>,
-    placement_host_address: Option<String>,
-    scheduler_host_address: Option<String>,
-    #[serde(rename = "appSSL")]
-    app_ssl: Option<bool>,
-    max_body_size: Option<String>,
-    read_buffer_size: Option<String>,
-    enable_app_health_check: Option<bool>,
-    app_health_check_path: Option<String>,
-    app_health_probe_interval: Option<i64>,
-    app_health_probe_timeout: Option<i64>,
-    app_health_threshold: Option<i64>,
-    enable_api_logging: Option<bool>,
-    runtime_path: Option<PathBuf>,
-    env: BTreeMap<String, String>,
-    daprd_log_destination: Option<Destination>,
-    app_log_destination: Option<Destination>,
-}
-
-/// Keys that only an application has.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Own {
-    app_dir_path: Option<PathBuf>,
-    #[serde(rename = "appID")]
-    app_id: String,
-    app_channel_address: Option<String>,
-    app_port: Option<i64>,
-    #[serde(rename = "daprHTTPPort")]
-    http_port: Option<i64>,
-    #[serde(rename = "daprGRPCPort")]
-    grpc_port: Option<i64>,
-    #[serde(rename = "daprInternalGRPCPort")]
-    internal_grpc_port: Option<i64>,
-    metrics_port: Option<i64>,
-    profile_port: Option<i64>,
-    unix_domain_socket: Option<String>,
-    command: Vec<String>,
-}
-
-/// All keys of an application; those for Kubernetes are known and without effect here.
-const KEYS: [&str; 37] = [
-    "apiListenAddresses",
-    "appChannelAddress",
-    "appDirPath",
-    "appHealthCheckPath",
-    "appHealthProbeInterval",
-    "appHealthProbeTimeout",
-    "appHealthThreshold",
-    "appID",
-    "appLogDestination",
-    "appMaxConcurrency",
-    "appPort",
-    "appProtocol",
-    "appSSL",
-    "command",
-    "configFilePath",
-    "containerImage",
-    "containerImagePullPolicy",
-    "createService",
-    "daprGRPCPort",
-    "daprHTTPPort",
-    "daprInternalGRPCPort",
-    "daprdLogDestination",
-    "enableApiLogging",
-    "enableAppHealthCheck",
-    "enableProfiling",
-    "env",
-    "logLevel",
-    "maxBodySize",
-    "metricsPort",
-    "placementHostAddress",
-    "profilePort",
-    "readBufferSize",
-    "resourcesPath",
-    "resourcesPaths",
-    "runtimePath",
-    "schedulerHostAddress",
-    "unixDomainSocket",
-];
 
 /// The absolute path of a template file, which is also how running applications name theirs.
 pub(crate) fn locate(file: &Path) -> Result<PathBuf> {
@@ -187,9 +86,13 @@ fn parse(text: &str, path: &Path) -> Result<Template> {
         let origin = Origin {
             path: path.to_owned(),
             name: keys.name.clone(),
-            app_log: either(shared.app_log_destination, common.app_log_destination)
+            app_log: shared
+                .app_log_destination
+                .or(common.app_log_destination)
                 .unwrap_or(Destination::FileAndConsole),
-            daprd_log: either(shared.daprd_log_destination, common.daprd_log_destination)
+            daprd_log: shared
+                .daprd_log_destination
+                .or(common.daprd_log_destination)
                 .unwrap_or(Destination::File),
         };
         apps.push(merge(own, shared, &common, app_dir, origin));
@@ -228,103 +131,6 @@ impl Shared {
 fn existing(base: &Path, path: &Path) -> Result<PathBuf> {
     let path = base.join(path);
     fs::canonicalize(&path).with_context(|| format!("error in finding path {}", path.display()))
-}
-
-/// The application's value, else the common one.
-fn either<T>(own: Option<T>, common: Option<T>) -> Option<T> {
-    own.or(common)
-}
-
-fn merge(own: Own, shared: Shared, common: &Shared, app_dir: PathBuf, origin: Origin) -> Spec {
-    let common = common.clone();
-    let base = default_spec();
-    let beside = |name: &str| Some(app_dir.join(".dapr").join(name));
-    let resources_path = if !shared.resources_paths.is_empty() {
-        shared.resources_paths
-    } else if let Some(folder) = beside("resources").filter(|folder| folder.is_dir()) {
-        vec![folder]
-    } else {
-        common.resources_paths
-    };
-    let mut env = common.env;
-    env.extend(shared.env);
-    Spec {
-        app_id: if own.app_id.is_empty() {
-            app_dir
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default()
-        } else {
-            own.app_id
-        },
-        app_port: own.app_port.unwrap_or(base.app_port),
-        config: shared
-            .config_file_path
-            .or_else(|| beside("config.yaml").filter(|file| file.is_file()))
-            .or(common.config_file_path),
-        dapr_http_port: own.http_port.unwrap_or(base.dapr_http_port),
-        dapr_grpc_port: own.grpc_port.unwrap_or(base.dapr_grpc_port),
-        dapr_internal_grpc_port: own
-            .internal_grpc_port
-            .unwrap_or(base.dapr_internal_grpc_port),
-        metrics_port: own.metrics_port.unwrap_or(base.metrics_port),
-        enable_profiling: either(shared.enable_profiling, common.enable_profiling)
-            .unwrap_or(base.enable_profiling),
-        profile_port: own.profile_port.unwrap_or(base.profile_port),
-        log_level: either(shared.log_level, common.log_level).unwrap_or_default(),
-        app_max_concurrency: either(shared.app_max_concurrency, common.app_max_concurrency)
-            .unwrap_or(base.app_max_concurrency),
-        app_protocol: either(shared.app_protocol, common.app_protocol).unwrap_or(base.app_protocol),
-        components_path: None,
-        resources_path,
-        placement_host_address: either(
-            shared.placement_host_address,
-            common.placement_host_address,
-        )
-        .unwrap_or(base.placement_host_address),
-        // In a template an empty scheduler address means the default one.
-        scheduler_host_address: either(
-            shared.scheduler_host_address,
-            common.scheduler_host_address,
-        )
-        .filter(|address| !address.is_empty())
-        .unwrap_or(base.scheduler_host_address),
-        app_ssl: either(shared.app_ssl, common.app_ssl).unwrap_or(base.app_ssl),
-        max_body_size: either(shared.max_body_size, common.max_body_size)
-            .unwrap_or(base.max_body_size),
-        read_buffer_size: either(shared.read_buffer_size, common.read_buffer_size)
-            .unwrap_or(base.read_buffer_size),
-        unix_domain_socket: own.unix_domain_socket.unwrap_or_default(),
-        enable_app_health_check: either(
-            shared.enable_app_health_check,
-            common.enable_app_health_check,
-        )
-        .unwrap_or(base.enable_app_health_check),
-        app_health_check_path: either(shared.app_health_check_path, common.app_health_check_path)
-            .unwrap_or_default(),
-        app_health_probe_interval: either(
-            shared.app_health_probe_interval,
-            common.app_health_probe_interval,
-        )
-        .unwrap_or_default(),
-        app_health_probe_timeout: either(
-            shared.app_health_probe_timeout,
-            common.app_health_probe_timeout,
-        )
-        .unwrap_or_default(),
-        app_health_threshold: either(shared.app_health_threshold, common.app_health_threshold)
-            .unwrap_or_default(),
-        enable_api_logging: either(shared.enable_api_logging, common.enable_api_logging)
-            .unwrap_or(base.enable_api_logging),
-        dapr_listen_addresses: either(shared.api_listen_addresses, common.api_listen_addresses)
-            .unwrap_or_default(),
-        app_channel_address: own.app_channel_address.unwrap_or(base.app_channel_address),
-        command: own.command,
-        env,
-        app_dir: Some(app_dir),
-        runtime_path: either(shared.runtime_path, common.runtime_path),
-        template: Some(origin),
-    }
 }
 
 #[cfg(test)]

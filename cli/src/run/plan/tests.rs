@@ -1,5 +1,7 @@
 //! The arguments that daprd gets, for what the user asks.
 
+use std::fs;
+
 use clap::Parser;
 
 use super::*;
@@ -150,4 +152,11 @@ fn the_application_is_told_where_its_sidecar_is() {
     assert_eq!(env["DAPR_HTTP_PORT"], plan.http_port.to_string());
     assert_eq!(env["DAPR_GRPC_PORT"], plan.grpc_port.to_string());
     assert!(env.contains_key("DAPR_METRICS_PORT"));
+}
+
+#[test]
+fn a_broken_resource_file_is_named_before_anything_starts() {
+    let folder = folder(&[("components/bad.yaml", "kind: Component\nspec: [1, {\n")]);
+    let plan = plan("-a a", &folder).expect("the sidecar goes on without it");
+    assert!(plan.problems[0].contains("bad.yaml"), "{:?}", plan.problems);
 }
