@@ -73,7 +73,11 @@ async fn a_corrupt_sqlite_file_is_refused_and_left_as_it_was() {
         "state.sqlite",
         &[("connectionString", path.to_str().unwrap())],
     );
-    check_fatal(builder, &["statestore (state.sqlite/v1)", "not a database"]).await;
+    check_fatal(
+        builder,
+        &["statestore (state.sqlite/v1)", "is not a SQLite database"],
+    )
+    .await;
     assert_eq!(std::fs::read_to_string(&path).unwrap(), garbage);
 }
 
@@ -155,5 +159,10 @@ async fn files_that_are_no_resources_are_named_and_passed_over() {
         let warned = lines.iter().any(|line| line.contains("level=warning"));
         assert!(warned, "no warning names {file}:\n{}", sidecar.output());
     }
-    assert!(sidecar.lines_with("notes.txt").is_empty());
+    let other = "A non-YAML Component file notes.txt was detected, it will not be loaded";
+    assert!(
+        !sidecar.lines_with(other).is_empty(),
+        "{}",
+        sidecar.output()
+    );
 }

@@ -8,4 +8,5 @@ mod hostile_clients;
 mod invocation;
 mod lifecycle;
 mod metadata;
+mod sdk;
 mod state;
