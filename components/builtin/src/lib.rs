@@ -3,11 +3,16 @@
 mod env_secrets;
 mod file_secrets;
 mod in_memory;
+mod in_memory_pubsub;
 
 use component::{Descriptor, Registry};
 
 /// Adds every component of this crate.
 pub fn register(registry: &mut Registry) {
+    registry.pubsub::<in_memory_pubsub::InMemoryPubSub>(Descriptor {
+        features: &["SUBSCRIBE_WILDCARDS"],
+        ..Descriptor::new("in-memory", "In-memory")
+    });
     registry.state::<in_memory::InMemory>(Descriptor {
         features: &[
             "ETAG",

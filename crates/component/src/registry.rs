@@ -6,6 +6,7 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::de::DeserializeOwned;
 
+use crate::pubsub::PubSub;
 use crate::secrets::SecretStore;
 use crate::state::StateStore;
 use crate::{Env, Result, metadata};
@@ -141,6 +142,7 @@ impl<T: ?Sized> Kind<T> {
 /// before anything is loaded; an entry is two pointers and costs nothing else.
 #[derive(Default)]
 pub struct Registry {
+    pubsub: Kind<dyn PubSub>,
     state: Kind<dyn StateStore>,
     secrets: Kind<dyn SecretStore>,
 }
@@ -156,6 +158,14 @@ impl Registry {
             });
     }
 
+    /// Adds a message broker type.
+    pub fn pubsub<T: Component + PubSub>(&mut self, descriptor: Descriptor) {
+        self.pubsub
+            .add(described::<T>("pubsub", descriptor), |properties, env| {
+                Box::pin(async move { Ok(open::<T>(&properties, env).await? as Arc<dyn PubSub>) })
+            });
+    }
+
     /// Adds a secret store type.
     pub fn secrets<T: Component + SecretStore>(&mut self, descriptor: Descriptor) {
         self.secrets.add(
@@ -166,6 +176,11 @@ impl Registry {
                 )
             },
         );
+    }
+
+    /// How to open a message broker; `name` without the `pubsub.` in front.
+    pub fn message_bus(&self, name: &str, version: &str) -> Option<Open<dyn PubSub>> {
+        self.pubsub.find(name, version)
     }
 
     /// How to open a state store; `name` without the `state.` in front.
@@ -180,7 +195,10 @@ impl Registry {
 
     /// Every type and version once, by block and name.
     pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
-        self.secrets.descriptors().chain(self.state.descriptors())
+        let brokers = self.pubsub.descriptors();
+        brokers
+            .chain(self.secrets.descriptors())
+            .chain(self.state.descriptors())
     }
 }
 
