@@ -9,6 +9,8 @@ use resources::{Component, Object};
 use super::loader::{Live, Work};
 use super::open::{Block, Failure, Opened, Opener};
 use super::resolve::{Resolved, Resolver};
+use super::slots::Promise;
+use crate::{secrets, state};
 
 const SCOPE: &str = "dapr.runtime.processor";
 
@@ -21,33 +23,44 @@ pub(super) enum OnError {
     Keep,
 }
 
+/// The places of components that are being opened.
+#[derive(Default)]
+pub(super) struct Places {
+    state: BTreeMap<String, Promise<state::Store>>,
+    secrets: BTreeMap<String, Promise<secrets::Store>>,
+}
+
 impl Work {
+    /// Takes the places of components that are about to be opened, so that no
+    /// call finds a store missing that is on its way.
+    pub(super) fn places(&self, components: &[Component]) -> Places {
+        let mut places = Places::default();
+        for component in components {
+            let name = component.metadata.name.clone();
+            match Block::of(component) {
+                Some(Block::State) => {
+                    let place = self.state.opening(&name);
+                    places.state.insert(name, place);
+                }
+                Some(Block::Secrets) => {
+                    let place = self.secrets.opening(&name);
+                    places.secrets.insert(name, place);
+                }
+                _ => {}
+            }
+        }
+        places
+    }
+
     /// Opens components concurrently; one that needs a secret waits for its
     /// store. A component that is replaced serves until the new one is open. The
     /// error is the text of the fatal line.
     pub(super) async fn open_all(
         &mut self,
         components: Vec<Component>,
+        mut places: Places,
         on_error: OnError,
     ) -> Result<(), String> {
-        // Places are taken before anything is opened, so that no call finds a
-        // store missing that is on its way.
-        let mut states = BTreeMap::new();
-        let mut stores = BTreeMap::new();
-        for component in &components {
-            let name = component.metadata.name.clone();
-            match Block::of(component) {
-                Some(Block::State) => {
-                    let place = self.state.opening(&name);
-                    states.insert(name, place);
-                }
-                Some(Block::Secrets) => {
-                    let place = self.secrets.opening(&name);
-                    stores.insert(name, place);
-                }
-                _ => {}
-            }
-        }
         let endless = endless(&components);
         let (opener, resolver) = (&self.opener, &self.resolver);
         let mut opening: FuturesUnordered<_> = components
@@ -68,13 +81,14 @@ impl Work {
         let mut opened = Vec::new();
         while let Some((component, result)) = opening.next().await {
             let name = &component.metadata.name;
-            let (state, store) = (states.remove(name), stores.remove(name));
+            let state = places.state.remove(name);
+            let secrets = places.secrets.remove(name);
             match result {
                 Ok(None) => {}
                 Ok(Some((what, resolved))) => {
                     // Calls under way hold the component that is replaced; it ends
                     // when the last of them does.
-                    match (&what, state, store) {
+                    match (&what, state, secrets) {
                         (Opened::State(new), Some(place), _) => drop(place.keep(new.clone())),
                         (Opened::Secrets(new), _, Some(place)) => drop(place.keep(new.clone())),
                         _ => {}

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use resources::Component;
+use resources::{Component, Object};
 use service::Tasks;
 use tokio::sync::watch as cell;
 use tokio::time::{Instant, sleep_until};
 
-use super::batch::OnError;
+use super::batch::{OnError, Places};
 use super::chains::Chains;
 use super::counts::Counts;
 use super::open::Opener;
@@ -73,16 +73,19 @@ pub(super) fn start(options: Options, tasks: &Tasks) -> Result<Loader, String> {
         counts: options.counts,
         rotation: Rotation::default(),
         live: BTreeMap::new(),
-        set: Set::default(),
+        set,
         progress,
         tasks: tasks.clone(),
     };
+    let components = work.set.components.iter().filter(|c| work.allowed(c));
+    let components: Vec<Component> = components.cloned().collect();
+    let places = work.places(&components);
     let hot = options.hot_reload.then_some((changes, options.reconcile));
     let token = tasks.token();
     tasks.spawn("loader", async move {
         // A component that is being opened must not hold up the end.
         token
-            .run_until_cancelled(Box::pin(work.run(set, hot)))
+            .run_until_cancelled(Box::pin(work.run(components, places, hot)))
             .await;
     });
     Ok(loader)
@@ -126,9 +129,13 @@ enum Event {
 
 impl Work {
     /// The start, then whatever changes.
-    async fn run(mut self, set: Set, hot: Option<(Changes, Duration)>) {
-        self.set = set;
-        if let Err(cause) = self.open_first().await {
+    async fn run(
+        mut self,
+        components: Vec<Component>,
+        places: Places,
+        hot: Option<(Changes, Duration)>,
+    ) {
+        if let Err(cause) = self.open_first(components, places).await {
             self.progress.send_replace(Progress::Failed(cause));
             return;
         }
@@ -164,17 +171,18 @@ impl Work {
         }
     }
 
-    async fn open_first(&mut self) -> Result<(), String> {
-        let components = self.set.components.clone();
-        let components: Vec<Component> =
-            components.into_iter().filter(|c| self.allowed(c)).collect();
+    async fn open_first(
+        &mut self,
+        components: Vec<Component>,
+        places: Places,
+    ) -> Result<(), String> {
         if !components.is_empty() {
             tracing::info!(target: RUNTIME, "Waiting for all outstanding components to be processed…");
         }
         let endpoints = names(&self.set.http_endpoints);
         let resiliencies = names(&self.set.resiliencies);
         self.inventory.others(endpoints.clone(), resiliencies);
-        self.open_all(components, OnError::End).await?;
+        self.open_all(components, places, OnError::End).await?;
         self.chains.build();
         tracing::info!(target: RUNTIME, "All outstanding components processed");
         tracing::info!(target: RUNTIME, "Loading endpoints…");
@@ -189,7 +197,6 @@ impl Work {
     }
 
     fn allowed(&self, component: &Component) -> bool {
-        use resources::Object;
         let allowed = !component.is_denied_by(&self.denied);
         if !allowed {
             let (name, title) = (&component.metadata.name, component.title());

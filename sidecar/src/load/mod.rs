@@ -12,6 +12,8 @@ mod resolve;
 mod rotation;
 pub(crate) mod slots;
 mod source;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::path::PathBuf;

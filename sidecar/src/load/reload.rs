@@ -124,7 +124,8 @@ impl Work {
             tracing::info!(target: RELOAD, "Adding Component for processing: {title}");
             self.make_room(component);
         }
-        self.open_all(again.clone(), OnError::End).await?;
+        let places = self.places(&again);
+        self.open_all(again.clone(), places, OnError::End).await?;
         for component in &again {
             tracing::info!(target: RELOAD, "Component updated: {}", component.title());
         }

@@ -113,8 +113,9 @@ impl Work {
             }
             // A value that does not work yet must not end a sidecar that runs: the
             // old component stays, and the new value is tried again.
-            let components = again.iter().map(|(c, _)| c.clone()).collect();
-            self.open_all(components, OnError::Keep).await?;
+            let components: Vec<_> = again.iter().map(|(c, _)| c.clone()).collect();
+            let places = self.places(&components);
+            self.open_all(components, places, OnError::Keep).await?;
             self.chains.build();
             ok &= again.iter().all(|(component, now)| {
                 let live = self.live.get(&component.metadata.name);
