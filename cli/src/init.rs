@@ -76,9 +76,9 @@ pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<
         None => link(&home.bin())?,
     };
     report.info(format_args!(
-        "{} in {}",
-        installed.join(", "),
-        home.bin().display()
+        "Installed in {}: {}",
+        home.bin().display(),
+        installed.join(", ")
     ));
     check_version(args, home).await?;
 

@@ -268,7 +268,7 @@ async fn a_sidecar_on_sockets_is_found_and_called() {
     let Some(home) = home() else { return };
     let id = id("sockets");
     let dir = home.path().to_str().expect("UTF-8");
-    let running = run(home.path(), &["-a", &id, "-u", dir, "--", "sleep", "1000"]);
+    let mut running = run(home.path(), &["-a", &id, "-u", dir, "--", "sleep", "1000"]);
     running.wait_line("You're up and running!", DEADLINE).await;
     let item = listed(home.path(), &id).expect("listed");
     assert_eq!(item["cliPid"], running.id());
@@ -281,6 +281,11 @@ async fn a_sidecar_on_sockets_is_found_and_called() {
         text(&output)
     );
     assert!(!text(&output).contains("cannot reach"), "{}", text(&output));
+    // Killed, it could not end its sidecar.
+    running.signal(rustix::process::Signal::INT);
+    running
+        .wait_line("Exited Dapr successfully", DEADLINE)
+        .await;
 }
 
 #[test]
