@@ -22,8 +22,8 @@ release: ## build every program (optimised) into target/release
 	@echo "==> build, optimised"
 	@$(CARGO) build --workspace --bins --release
 
-demo: ## start a sidecar with SQLite state and call it with curl
-	@scripts/demo.sh
+demo: build ## two small apps with their sidecars tell what works
+	@examples/demo.sh $(TARGET_DIR)/debug
 
 test: deps unit e2e ## run all tests; installs what they need first
 	@scripts/report-skips.sh print

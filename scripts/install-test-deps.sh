@@ -18,7 +18,26 @@ have node || missing+=(nodejs)
 have npm || missing+=(npm)
 have go || missing+=(golang-go)
 
+# The Go SDK names the Go version it needs. Go 1.21 and later fetch that one
+# themselves; for an older Go (Debian 12) it is fetched as the module it is.
+newer_go() {
+  local folder=${DAPR_RS_CACHE:-$HOME/.cache/dapr-rs}/sdk/go/toolchain
+  local minor wanted arch module
+  minor=$(go version | sed -n 's/.* go1\.\([0-9]*\).*/\1/p')
+  if [ "${minor:-0}" -ge 21 ] || [ -x "$folder/bin/go" ]; then return; fi
+  wanted=$(sed -n 's/^go //p' "$(dirname "$0")/../e2e/sdk/go/go.mod")
+  arch=$(go env GOARCH)
+  echo "fetching Go $wanted"
+  module=$(cd / && go mod download -json "golang.org/toolchain@v0.0.1-go$wanted.linux-$arch" \
+    | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  mkdir -p "$folder"
+  cp -R "$module"/. "$folder"
+  chmod -R u+w "$folder"
+  chmod -R +x "$folder/bin" "$folder/pkg/tool"
+}
+
 if [ ${#missing[@]} -eq 0 ]; then
+  newer_go
   echo "nothing to install"
   exit 0
 fi
@@ -49,4 +68,5 @@ for unit in redis-server redis-sentinel postgresql; do
     *" $unit "*) have systemctl && "${sudo[@]}" systemctl disable --quiet --now "$unit" 2>/dev/null || true ;;
   esac
 done
+newer_go
 echo "installed"
