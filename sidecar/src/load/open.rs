@@ -177,9 +177,13 @@ impl Opener {
                 };
                 let secret_name = |property: &str| resolved.secret_names.get(property).cloned();
                 let named = (component.metadata.name.as_str(), properties);
-                state::Store::new(named, secret_name, &self.app_id, &self.namespace, store)
-                    .map(|s| Ok(Opened::State(Arc::new(s.guarded(guard)))))
-                    .map_err(Failure::Init)
+                let (app_id, namespace) = (&self.app_id, &self.namespace);
+                let store = state::Store::new(named, secret_name, app_id, namespace, store)
+                    .map_err(Failure::Init)?;
+                if store.is_encrypted() {
+                    warn_of_encryption(store.name());
+                }
+                Ok(Ok(Opened::State(Arc::new(store.guarded(guard)))))
             }
             Block::Secrets => {
                 let open = self.registry.secret_store(name, version);
@@ -208,6 +212,15 @@ impl Opener {
             span: tracing::info_span!(target: "dapr.contrib", "component", component = component.title()),
         }
     }
+}
+
+fn warn_of_encryption(name: &str) {
+    const SCOPE: &str = "dapr.runtime.processor.state";
+    tracing::info!(target: SCOPE, "Automatic encryption enabled for state store {name}");
+    tracing::info!(
+        target: SCOPE,
+        "WARNING: Automatic state store encryption should never be used to store more than 4 billion items"
+    );
 }
 
 impl Opened {

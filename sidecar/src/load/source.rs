@@ -44,10 +44,8 @@ impl Source {
                 Resource::HttpEndpoint(e) => endpoints.push(*e),
                 // Of a Resiliency file upstream reads the first document only, and
                 // for them neither namespaces nor repeated names count.
-                Resource::Resiliency(r) if located.document == 0 => {
-                    if r.scopes.is_empty() || r.scopes.contains(&self.app_id) {
-                        set.resiliencies.push(*r);
-                    }
+                Resource::Resiliency(r) if located.document == 0 && self.is_meant(&r.scopes) => {
+                    set.resiliencies.push(*r);
                 }
                 _ => {}
             }
@@ -61,6 +59,10 @@ impl Source {
             }
         }
         Ok(set)
+    }
+
+    fn is_meant(&self, scopes: &[String]) -> bool {
+        scopes.is_empty() || scopes.contains(&self.app_id)
     }
 }
 

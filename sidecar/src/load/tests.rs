@@ -299,3 +299,43 @@ async fn a_store_and_what_refers_to_it_change_together() {
     eventually("the second database", async || two.exists()).await;
     assert!(loader.state.get("store").is_some());
 }
+
+#[tokio::test]
+async fn a_mounted_volume_swaps_all_files_by_one_link() {
+    use std::os::unix::fs::symlink;
+    let sidecar = Sidecar::new();
+    for (version, name) in [("..v1", "first"), ("..v2", "second")] {
+        fs::create_dir(sidecar.path(version)).unwrap();
+        let text = component("state.in-memory", name, "");
+        fs::write(sidecar.path(version).join("s.yaml"), text).unwrap();
+    }
+    symlink("..v1", sidecar.path("..data")).unwrap();
+    symlink("..data/s.yaml", sidecar.path("s.yaml")).unwrap();
+    let loader = sidecar.start().unwrap();
+    loaded(&loader).await.unwrap();
+    assert_eq!(names(&loader), ["first"]);
+    symlink("..v2", sidecar.path("..data_tmp")).unwrap();
+    fs::rename(sidecar.path("..data_tmp"), sidecar.path("..data")).unwrap();
+    eventually("the second", async || names(&loader) == ["second"]).await;
+    assert!(loader.state.get("first").is_none());
+}
+
+#[tokio::test]
+async fn two_components_of_one_name_and_a_missing_folder_end_the_start() {
+    let sidecar = Sidecar::new();
+    sidecar.write("a.yaml", &component("state.in-memory", "store", ""));
+    sidecar.write("b.yaml", &component("state.x", "store", ""));
+    assert_eq!(
+        sidecar.start().err().unwrap(),
+        "failed to load components: duplicate definition of Component name store (state.x/v1) \
+         with existing store (state.in-memory/v1)"
+    );
+    fs::remove_dir_all(sidecar.folder.path()).unwrap();
+    assert_eq!(
+        sidecar.start().err().unwrap(),
+        format!(
+            "failed to load components: open {}: no such file or directory",
+            sidecar.folder.path().display()
+        )
+    );
+}
