@@ -47,7 +47,9 @@ e2e: ## run the tests over real processes and official SDKs
 
 fuzz: ## throw FUZZ_CASES (default 200000) random inputs at every decoder
 	@echo "==> fuzz"
+	@$(CARGO) build --workspace --all-targets
 	@PROPTEST_CASES=$(or $(FUZZ_CASES),200000) $(CARGO) test --workspace --test fuzz
+	@$(CARGO) test --workspace --test e2e random_requests
 
 bench: ## measure a release build; writes bench-results.md
 	@echo "==> bench"

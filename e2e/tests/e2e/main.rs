@@ -8,5 +8,6 @@ mod hostile_clients;
 mod invocation;
 mod lifecycle;
 mod metadata;
+mod random_requests;
 mod sdk;
 mod state;
