@@ -1,5 +1,6 @@
-//! Chores of the project: `xtask <docs|tidy>`; the Makefile calls them.
+//! Chores of the project: `xtask <bench|docs|tidy>`; the Makefile calls them.
 
+mod bench;
 mod docs;
 mod tidy;
 
@@ -14,6 +15,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Measure the release build and write bench-results.md.
+    Bench(bench::Args),
     /// Write the generated pages of docs/.
     Docs {
         /// Only fail when a page is out of date.
@@ -26,6 +29,7 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().chore {
+        Chore::Bench(args) => bench::run(&args),
         Chore::Docs { check } => docs::run(check),
         Chore::Tidy => tidy::run(),
     }

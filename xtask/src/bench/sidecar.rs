@@ -1,0 +1,165 @@
+//! The sidecar under measurement and the Redis beside it.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tempfile::TempDir;
+use testkit::{DEADLINE, Http, Process, binary, eventually, free_ports, program};
+use tokio::time::{Instant, sleep};
+
+/// Which stores the sidecar has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stores {
+    None,
+    Memory,
+    Sqlite,
+    MemoryAndSqlite,
+    SqliteAndRedis,
+    All,
+}
+
+impl Stores {
+    pub(super) fn names(self) -> &'static [&'static str] {
+        match self {
+            Stores::None => &[],
+            Stores::Memory => &["memory"],
+            Stores::Sqlite => &["sqlite"],
+            Stores::MemoryAndSqlite => &["memory", "sqlite"],
+            Stores::SqliteAndRedis => &["sqlite", "redis"],
+            Stores::All => &["memory", "sqlite", "redis"],
+        }
+    }
+}
+
+pub(super) struct Redis {
+    port: u16,
+    _process: Process,
+}
+
+pub(super) struct Sidecar {
+    port: u16,
+    process: Process,
+    _folder: TempDir,
+}
+
+/// A Redis of our own, if one is installed.
+pub(super) async fn redis() -> anyhow::Result<Option<Redis>> {
+    let Some(program) = program("redis-server") else {
+        return Ok(None);
+    };
+    let port = testkit::free_port();
+    let process = Process::builder(program)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no"])
+        .start()?;
+    process
+        .wait_line("Ready to accept connections", DEADLINE)
+        .await;
+    Ok(Some(Redis {
+        port,
+        _process: process,
+    }))
+}
+
+pub(super) async fn start(stores: Stores, redis: Option<&Redis>) -> anyhow::Result<Sidecar> {
+    let folder = tempfile::tempdir()?;
+    for name in stores.names() {
+        let (kind, metadata) = match *name {
+            "memory" => ("state.in-memory", String::new()),
+            "sqlite" => {
+                let path = folder.path().join("state.db");
+                let value = path.display();
+                (
+                    "state.sqlite",
+                    format!("  - name: connectionString\n    value: \"{value}\"\n"),
+                )
+            }
+            _ => {
+                let port = redis.context("this measurement needs redis-server")?.port;
+                let host = format!("  - name: redisHost\n    value: \"127.0.0.1:{port}\"\n");
+                ("state.redis", host)
+            }
+        };
+        let yaml = format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n\
+             spec:\n  type: {kind}\n  version: v1\n  metadata:\n{metadata}"
+        );
+        std::fs::write(folder.path().join(format!("{name}.yaml")), yaml)?;
+    }
+    let [http, grpc, internal, metrics] = free_ports();
+    let mut builder = Process::builder(binary("daprd")?)
+        .args(["--app-id", "bench", "--dapr-listen-addresses", "127.0.0.1"])
+        .args(["--resources-path".as_ref(), folder.path().as_os_str()]);
+    for (flag, port) in [
+        ("--dapr-http-port", http),
+        ("--dapr-grpc-port", grpc),
+        ("--dapr-internal-grpc-port", internal),
+        ("--metrics-port", metrics),
+    ] {
+        builder = builder.arg(flag).arg(port.to_string());
+    }
+    Ok(Sidecar {
+        port: http,
+        process: builder.start()?,
+        _folder: folder,
+    })
+}
+
+impl Sidecar {
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(super) fn http_port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn http(&self) -> Http {
+        Http::port(self.port)
+    }
+
+    /// Waits for the first such answer with a pause that does not blur a start.
+    pub(super) async fn answers(&self, path: &str, status: u16) -> anyhow::Result<()> {
+        let client = self.http();
+        let end = Instant::now() + DEADLINE;
+        loop {
+            if client
+                .get(path)
+                .await
+                .is_ok_and(|reply| reply.status == status)
+            {
+                return Ok(());
+            }
+            let output = || self.process.output();
+            ensure!(
+                Instant::now() < end,
+                "{path} is never {status}:\n{}",
+                output()
+            );
+            sleep(Duration::from_micros(200)).await;
+        }
+    }
+
+    pub(super) async fn ready(&self) -> anyhow::Result<()> {
+        self.answers("/v1.0/healthz", 204).await
+    }
+}
+
+/// One entry of about 1 KiB, as the save call takes it.
+pub(super) fn one_kib() -> String {
+    format!(r#"[{{"key":"key","value":"{}"}}]"#, "x".repeat(1024))
+}
+
+/// Gives every store the key that reads ask for.
+pub(super) async fn fill(sidecar: &Sidecar, stores: Stores) -> anyhow::Result<()> {
+    for name in stores.names() {
+        let path = format!("/v1.0/state/{name}");
+        eventually(DEADLINE, async || {
+            let reply = sidecar.http().post(&path, one_kib()).await?;
+            ensure!(reply.status == 204, "{path}: {}", reply.text());
+            Ok(())
+        })
+        .await;
+    }
+    Ok(())
+}
