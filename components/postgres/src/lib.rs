@@ -1,1 +1,42 @@
-//! PostgreSQL components.
+//! PostgreSQL components: `state.postgresql` versions 1 and 2.
+//!
+//! Both versions are one store; what differs between their tables is in
+//! `layout/`. Connections come from a pool and keep their prepared statements.
+
+mod cleanup;
+mod config;
+mod connect;
+mod error;
+mod layout;
+mod migrate;
+mod query;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+use component::{Descriptor, Registry};
+
+pub use config::{ConfigV1, ConfigV2, Connection};
+pub use store::{PostgresV1, PostgresV2};
+
+const TESTED: &str = "postgresql 15 (Debian): plain and TLS";
+
+/// Adds `state.postgresql` (also named `state.postgres`) in both versions;
+/// version 1 is meant when a resource names none.
+pub fn register(registry: &mut Registry) {
+    registry.state::<PostgresV1>(Descriptor {
+        aliases: &["postgres"],
+        default_version: true,
+        features: &["ETAG", "TRANSACTIONAL", "QUERY_API", "TTL", "KEYS_LIKE"],
+        tested_with: TESTED,
+        ..Descriptor::new("postgresql", "PostgreSQL")
+    });
+    registry.state::<PostgresV2>(Descriptor {
+        aliases: &["postgres"],
+        version: "v2",
+        features: &["ETAG", "TRANSACTIONAL", "TTL", "KEYS_LIKE"],
+        tested_with: TESTED,
+        ..Descriptor::new("postgresql", "PostgreSQL")
+    });
+}
