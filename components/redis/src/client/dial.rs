@@ -29,8 +29,8 @@ struct Inner {
 }
 
 enum Target {
-    Node(redis::Client),
-    Cluster(ClusterClient),
+    Node(Box<redis::Client>),
+    Cluster(Box<ClusterClient>),
     Sentinel(Box<dyn Fn() -> RedisResult<SentinelClient> + Send + Sync>),
 }
 
@@ -48,8 +48,8 @@ impl Dialer {
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
         let target = match &settings.topology {
-            Topology::Node => Target::Node(node(settings)?),
-            Topology::Cluster => Target::Cluster(cluster(settings)?),
+            Topology::Node => Target::Node(Box::new(node(settings)?)),
+            Topology::Cluster => Target::Cluster(Box::new(cluster(settings)?)),
             Topology::Sentinel { master, login } => {
                 let build = sentinel(settings, master, login);
                 build()?;

@@ -14,7 +14,8 @@ pub(crate) fn explain(what: &str, address: &str, error: RedisError) -> Error {
     Error::new(kind, message).with_source(error)
 }
 
-fn kind(error: &RedisError) -> ErrorKind {
+/// The decision that a caller can take.
+pub(crate) fn kind(error: &RedisError) -> ErrorKind {
     use redis::ErrorKind as Lib;
     match error.kind() {
         Lib::Io

@@ -14,7 +14,7 @@ use dial::Dialer;
 use link::Link;
 
 pub(crate) use config::Config;
-pub(crate) use error::{explain, text};
+pub(crate) use error::{explain, kind, text};
 pub(crate) use settings::{Defaults, Settings};
 
 /// Whether a request may be sent again when its connection broke before the answer.

@@ -1,15 +1,18 @@
 //! `state.redis`: each key is a hash of value and version, or a JSON document
 //! where the server has JSON and the request says so.
 
+mod filter;
 mod keys;
 mod query;
 mod read;
 mod script;
+mod transaction;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,11 +22,12 @@ use component::state::{
     DeleteRequest, Features, GetRequest, Item, KeysPage, KeysRequest, Metadata, Operation,
     QueryPage, SetRequest, StateStore,
 };
-use component::{Component, Descriptor, Env, Error, ErrorKind, JsonSchema, Registry, Result};
-use redis::Value;
+use component::{Component, Descriptor, Env, Error, JsonSchema, Registry, Result};
 use serde::Deserialize;
 
-use crate::client::{Client, Config as Connection, Defaults, Repeat, Settings, explain, text};
+use crate::client::{
+    Client, Config as Connection, Defaults, Repeat, Settings, explain, kind, text,
+};
 use query::Indexes;
 use script::Form;
 use write::{Write, ttl};
@@ -46,6 +50,8 @@ pub struct RedisState {
     replicas: u32,
     ttl: Option<i64>,
     indexes: Indexes,
+    /// Whether the log has been told what transactions do not do.
+    warned: AtomicBool,
 }
 
 pub(crate) fn register(registry: &mut Registry) {
@@ -69,7 +75,7 @@ impl Component for RedisState {
         let client = Client::open(&settings, &env).await.map_err(|e| {
             let cause = text(&e);
             let message = format!("redis store: error connecting to redis at {address}: {cause}");
-            Error::new(ErrorKind::Unavailable, message).with_source(e)
+            Error::new(kind(&e), message).with_source(e)
         })?;
         let (replicas, json) = (replicas(&client).await, has_json(&client).await);
         let store = Self {
@@ -78,6 +84,7 @@ impl Component for RedisState {
             replicas,
             ttl: config.ttl_in_seconds,
             indexes,
+            warned: AtomicBool::new(false),
         };
         if json {
             store.create_indexes().await?;
@@ -145,47 +152,8 @@ impl StateStore for RedisState {
         self.write(&Write::delete(req, form)?, consistency).await
     }
 
-    /// The server runs all operations without others in between, but a refused one
-    /// does not undo the rest: Redis has no rollback.
-    async fn transact(&self, ops: Vec<Operation>, _metadata: Metadata) -> Result<()> {
-        let mut writes = Vec::with_capacity(ops.len());
-        for op in ops {
-            writes.push(match op {
-                Operation::Set(req) => {
-                    let (form, ttl) = (self.form(&req.metadata), ttl(&req.metadata)?.or(self.ttl));
-                    // Upstream passes no guard in a transaction.
-                    Write::set(req, form, false, ttl)?
-                }
-                Operation::Delete(req) => {
-                    let form = self.form(&req.metadata);
-                    Write::delete(req, form)?
-                }
-            });
-        }
-        if writes.is_empty() {
-            return Ok(());
-        }
-        let failed = |e| explain("failed to execute transaction: ", self.client.address(), e);
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        for write in &writes {
-            // The text, not its hash: a script that the server does not know would
-            // fail alone, in the middle of the others.
-            pipe.add_command(write.by_text());
-        }
-        let answers = self
-            .client
-            .batch(pipe, Repeat::Never)
-            .await
-            .map_err(failed)?;
-        for (write, answer) in writes.iter().zip(answers) {
-            match answer {
-                Ok(Value::Nil) => return Err(write.refused()),
-                Ok(_) => {}
-                Err(e) => return Err(failed(e)),
-            }
-        }
-        Ok(())
+    async fn transact(&self, ops: Vec<Operation>, metadata: Metadata) -> Result<()> {
+        self.execute(ops, &metadata).await
     }
 
     async fn query(&self, query: Bytes, metadata: Metadata) -> Result<QueryPage> {

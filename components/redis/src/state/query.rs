@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::RedisState;
+use super::filter::{alias, unit};
 use super::read::bytes;
 use crate::client::{Repeat, explain};
 
@@ -18,8 +19,8 @@ use crate::client::{Repeat, explain};
 pub(super) struct Indexes(BTreeMap<String, Vec<Field>>);
 
 #[derive(Debug, Deserialize)]
-struct Field {
-    key: String,
+pub(super) struct Field {
+    pub(super) key: String,
     #[serde(rename = "type")]
     kind: String,
 }
@@ -115,7 +116,7 @@ impl RedisState {
 #[derive(Debug)]
 struct Search {
     args: Vec<String>,
-    offset: Option<u64>,
+    offset: u64,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +169,7 @@ impl Search {
             }
         }
         args.extend(["RETURN", "2", "$.data", "$.version"].map(Into::into));
-        let mut offset = None;
+        let mut offset = 0;
         if query.page.limit > 0 {
             let start = if query.page.token.is_empty() {
                 "0"
@@ -183,7 +184,7 @@ impl Search {
                 start.to_string(),
                 query.page.limit.to_string(),
             ]);
-            offset = Some(start);
+            offset = start;
         }
         Ok(Self { args, offset })
     }
@@ -213,108 +214,10 @@ impl Search {
             }
             page.results.push(item);
         }
-        if let (Some(offset), false) = (self.offset, page.results.is_empty()) {
-            page.token = (offset + page.results.len() as u64).to_string();
+        if !page.results.is_empty() {
+            page.token = (self.offset + page.results.len() as u64).to_string();
         }
         Ok(page)
-    }
-}
-
-fn alias(path: &str, fields: &[Field]) -> Result<String> {
-    let found = fields.iter().position(|f| f.key == path);
-    let index =
-        found.ok_or_else(|| Error::invalid(format!("JSON path \"{path}\" is not indexed")))?;
-    Ok(format!("var{index}"))
-}
-
-/// One filter of the document. `top` tells that nothing surrounds it: there NEQ
-/// is not negated, as upstream has it.
-fn unit(filter: &Json, fields: &[Field], top: bool) -> Result<String> {
-    let map = filter
-        .as_object()
-        .ok_or_else(|| Error::invalid("filter unit must be a map"))?;
-    let mut entries = map.iter();
-    let (Some((name, operand)), None) = (entries.next(), entries.next()) else {
-        return Err(Error::invalid("filter unit must have a single element"));
-    };
-    match name.as_str() {
-        "AND" | "OR" => {
-            let parts = operand
-                .as_array()
-                .ok_or_else(|| Error::invalid(format!("{name} filter must be an array")))?;
-            if parts.len() < 2 {
-                let text = format!("{name} filter must contain at least two entries");
-                return Err(Error::invalid(text));
-            }
-            let parts: Vec<String> = parts
-                .iter()
-                .map(|p| unit(p, fields, false).map(|p| format!("({p})")))
-                .collect::<Result<_>>()?;
-            Ok(parts.join(if name == "AND" { " " } else { "|" }))
-        }
-        "IN" => {
-            let (path, value) = pair(name, operand)?;
-            let values = value
-                .as_array()
-                .filter(|v| v.len() >= 2)
-                .ok_or_else(|| Error::invalid("IN filter value must be an array"))?;
-            let var = alias(path, fields)?;
-            if values.iter().all(Json::is_string) {
-                let texts: Vec<&str> = values.iter().filter_map(Json::as_str).collect();
-                return Ok(format!("@{var}:({})", texts.join("|")));
-            }
-            let parts: Vec<String> = values.iter().map(|v| equal(&var, v)).collect();
-            Ok(parts.join("|"))
-        }
-        "EQ" | "NEQ" => {
-            let (path, value) = pair(name, operand)?;
-            let text = equal(&alias(path, fields)?, value);
-            Ok(if name == "NEQ" && !top {
-                format!("-{text}")
-            } else {
-                text
-            })
-        }
-        "GT" | "GTE" | "LT" | "LTE" => {
-            let (path, value) = pair(name, operand)?;
-            if let Json::String(text) = value {
-                let text = format!("unsupported type of value {text}; string type not permitted");
-                return Err(Error::invalid(text));
-            }
-            let var = alias(path, fields)?;
-            let range = match name.as_str() {
-                "GT" => format!("({value} +inf"),
-                "GTE" => format!("{value} +inf"),
-                "LT" => format!("-inf ({value}"),
-                _ => format!("-inf {value}"),
-            };
-            Ok(format!("@{var}:[{range}]"))
-        }
-        other => Err(Error::invalid(format!("unsupported filter \"{other}\""))),
-    }
-}
-
-fn pair<'a>(name: &str, operand: &'a Json) -> Result<(&'a str, &'a Json)> {
-    let map = operand
-        .as_object()
-        .ok_or_else(|| Error::invalid(format!("{name} filter must be a map")))?;
-    let mut entries = map.iter();
-    match (entries.next(), entries.next()) {
-        (Some((path, value)), None) => Ok((path, value)),
-        _ => Err(Error::invalid(format!(
-            "{name} filter must contain a single key/value pair"
-        ))),
-    }
-}
-
-fn equal(var: &str, value: &Json) -> String {
-    match value {
-        Json::String(text) => format!("@{var}:({text})"),
-        Json::Number(n) if n.is_f64() => {
-            let n = n.as_f64().unwrap_or_default();
-            format!("@{var}:[{n:.6} {n:.6}]")
-        }
-        other => format!("@{var}:[{other} {other}]"),
     }
 }
 
@@ -373,6 +276,21 @@ mod tests {
     }
 
     #[test]
+    fn indexes_become_schemas() {
+        let text = r#"[{"name":"orgs","indexes":[{"key":"person.org","type":"TEXT"},{"key":"person.id","type":"NUMERIC"}]}]"#;
+        let indexes = Indexes::parse(text).unwrap();
+        let schemas: Vec<_> = indexes
+            .schemas()
+            .map(|(n, args)| (n, args.join(" ")))
+            .collect();
+        let expected = "ON JSON SCHEMA $.data.person.org AS var0 TEXT SORTABLE \
+                        $.data.person.id AS var1 NUMERIC SORTABLE";
+        assert_eq!(schemas, [("orgs", expected.to_owned())]);
+        assert!(Indexes::parse("").unwrap().0.is_empty());
+        assert!(Indexes::parse(r#"{"name":"orgs"}"#).is_err());
+    }
+
+    #[test]
     fn bad_documents_are_refused() {
         for (query, expected) in [
             ("{", "failed to parse JSON query body"),
@@ -390,6 +308,14 @@ mod tests {
             (
                 r#"{"filter":{"AND":[{}]}}"#,
                 "AND filter must contain at least two entries",
+            ),
+            (
+                r#"{"filter":{"IN":{"person.id":1}}}"#,
+                "IN filter value must be an array",
+            ),
+            (
+                r#"{"filter":{"IN":{"person.id":[1]}}}"#,
+                "IN filter value must contain at least two entries",
             ),
             (
                 r#"{"filter":{"GT":{"person.id":"x"}}}"#,
@@ -419,7 +345,7 @@ mod tests {
         ]);
         let search = Search {
             args: Vec::new(),
-            offset: Some(2),
+            offset: 2,
         };
         let page = search
             .page(Value::Array(vec![Value::Int(1), text("app||k"), row]))

@@ -70,8 +70,8 @@ impl Write {
             args: vec![req.etag.map_or(Bytes::from_static(b"0"), Bytes::from)],
             etag,
             what: "delete",
-            // Deleting twice is like deleting once, whatever the etag.
-            repeat: Repeat::Safe,
+            // With an etag the second deletion could hit a new item of the same version.
+            repeat: if etag { Repeat::Never } else { Repeat::Safe },
         })
     }
 
@@ -81,6 +81,10 @@ impl Write {
 
     pub(super) fn by_text(&self) -> Cmd {
         self.script.by_text(&self.key, &self.args)
+    }
+
+    pub(super) fn repeat(&self) -> Repeat {
+        self.repeat
     }
 
     /// The error of a write that the script refused.
@@ -149,4 +153,97 @@ pub(super) fn ttl(metadata: &Metadata) -> Result<Option<i64>> {
     text.parse()
         .map(Some)
         .map_err(|e| Error::invalid(format!("failed to parse ttl from metadata: {text:?}: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A write's command without the name and text of its script.
+    fn args(write: &Write) -> Vec<String> {
+        let command = write.by_hash();
+        let args = command.args_iter().skip(2).map(|arg| match arg {
+            redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            _ => String::new(),
+        });
+        args.collect()
+    }
+
+    #[test]
+    fn requests_become_script_calls() {
+        let check = |value: Value, form, guard: bool, ttl, expected: [&str; 6]| {
+            let mut req = SetRequest::new("k", value);
+            req.etag = guard.then(|| "07".into());
+            let write = Write::set(req, form, guard, ttl).unwrap();
+            assert_eq!(args(&write), expected);
+        };
+        let (bytes, json) = (Value::Bytes("ab".into()), Value::Json("[1]".into()));
+        check(
+            bytes.clone(),
+            Form::Hash,
+            false,
+            None,
+            ["1", "k", "0", "ab", "1", ""],
+        );
+        check(
+            json.clone(),
+            Form::Hash,
+            true,
+            Some(5),
+            ["1", "k", "7", "[1]", "0", "5"],
+        );
+        check(
+            json,
+            Form::Json,
+            false,
+            Some(-1),
+            ["1", "k", "0", "[1]", "1", "-1"],
+        );
+        // Bytes have no other form in a document.
+        check(
+            bytes,
+            Form::Json,
+            false,
+            None,
+            ["1", "k", "0", "\"YWI=\"", "1", ""],
+        );
+    }
+
+    #[test]
+    fn each_form_has_its_scripts() {
+        let all = [
+            SET.of(Form::Hash),
+            SET.of(Form::Json),
+            DELETE.of(Form::Hash),
+            DELETE.of(Form::Json),
+        ];
+        let hashes: std::collections::BTreeSet<_> = all
+            .iter()
+            .map(|script| script.by_hash("k", &[]).get_packed_command())
+            .collect();
+        assert_eq!(hashes.len(), all.len());
+    }
+
+    #[test]
+    fn only_writes_without_conditions_are_repeated() {
+        let check = |etag: Option<&str>, guard, set: Repeat, delete: Repeat| {
+            let mut req = SetRequest::new("k", Value::Bytes("v".into()));
+            req.etag = etag.map(Into::into);
+            let write = Write::set(req, Form::Hash, guard, None).unwrap();
+            assert_eq!(write.repeat(), set, "{etag:?} {guard}");
+            let req = DeleteRequest {
+                key: "k".into(),
+                etag: etag.map(Into::into),
+                ..DeleteRequest::default()
+            };
+            assert_eq!(
+                Write::delete(req, Form::Hash).unwrap().repeat(),
+                delete,
+                "{etag:?}"
+            );
+        };
+        check(None, false, Repeat::Safe, Repeat::Safe);
+        check(None, true, Repeat::Never, Repeat::Safe);
+        check(Some("1"), false, Repeat::Never, Repeat::Never);
+    }
 }
