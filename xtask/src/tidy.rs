@@ -29,6 +29,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("conformance", &["component"]),
     ("examples", &["proto"]),
     ("e2e", &["testkit"]),
+    // Its entry points call the decoders of whoever has one.
+    ("fuzz", &["component", "resources", "service", "sidecar"]),
     (
         "xtask",
         &["component", "components-all", "resources", "testkit"],
