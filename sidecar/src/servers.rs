@@ -36,6 +36,12 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     pub(crate) async fn bind(config: &Config) -> Result<Self, String> {
+        if let Some(port) = config.profile {
+            tracing::warn!(
+                target: SCOPE,
+                "--enable-profiling is accepted, but this build serves no profiles on port {port}; attach a system profiler to the process instead"
+            );
+        }
         let http = listen(config, "http", config.http_port).await;
         let http = http.ok_or("failed to start HTTP server: could not listen on any endpoint")?;
         let grpc = listen(config, "grpc", config.grpc_port).await;

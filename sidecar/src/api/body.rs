@@ -27,7 +27,8 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, ReadError> {
     }
 }
 
-fn cause(error: axum::Error) -> ReadError {
+/// What a body that ended early died of.
+pub(crate) fn cause(error: axum::Error) -> ReadError {
     let error = error.into_inner();
     let mut at: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
     while let Some(e) = at {

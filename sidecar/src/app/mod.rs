@@ -185,6 +185,16 @@ impl App {
         })
     }
 
+    /// The channel for calls of the app's own gRPC methods, which take no place
+    /// among the concurrent calls.
+    pub(crate) fn channel(&self) -> Result<Channel, Error> {
+        let inner = self.inner.as_ref().ok_or(Error::NoApp)?;
+        match *inner.health.borrow() {
+            AppHealth::Healthy => Ok(inner.channel.clone()),
+            AppHealth::Unhealthy => Err(Error::Unhealthy),
+        }
+    }
+
     /// The channel to a gRPC app, under the same gates as [`App::send`].
     pub(crate) async fn grpc(
         &self,
@@ -256,6 +266,9 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut at = error;
     while let Some(source) = at.source() {
         at = source;
+    }
+    if at.is::<http_body_util::LengthLimitError>() {
+        return crate::api::body::ReadError::TooLarge.to_string();
     }
     match at.downcast_ref::<std::io::Error>() {
         Some(io) => service::net::reason(io),

@@ -3,7 +3,10 @@
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use serde_json::{Map, Value};
 
 use super::local::{Answer, Inbound, to_verb};
 use super::{Invoker, method, target};
@@ -34,20 +37,30 @@ pub(crate) async fn fallback(State(invoker): State<Invoker>, mut req: Request) -
         metadata: headers::from_http(&parts.headers),
         body: Body::empty(),
     };
+    let events = wants_events(&parts.headers).then_some(parts.version);
     let retriable = body.size_hint().exact().is_some();
     match invoker
         .call(&target.id, Inbound { body, ..inbound }, retriable)
         .await
     {
-        Ok(answer) => respond(answer),
+        Ok(answer) => respond(answer, events),
         Err(failure) => fail(&failure.cause, failure.denied),
     }
 }
 
-/// The app's own answer, or that of a gRPC app in HTTP's terms.
-fn respond(answer: Answer) -> Response {
+fn wants_events(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).is_some_and(|v| {
+        v.as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"text/event-stream")
+    })
+}
+
+/// The app's own answer, or that of a gRPC app in HTTP's terms. `events` is set
+/// when the client waits for a stream of them.
+fn respond(answer: Answer, events: Option<Version>) -> Response {
     if answer.code < 100 && answer.code != 0 {
-        return from_grpc(&answer);
+        return from_grpc(answer);
     }
     let status = match answer.code {
         0 => StatusCode::OK,
@@ -69,24 +82,66 @@ fn respond(answer: Answer) -> Response {
     {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
     }
+    if let Some(version) = events.filter(|_| status.is_success()) {
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        // HTTP/2 has no such header.
+        if version <= Version::HTTP_11 {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        }
+    }
     response
 }
 
-fn from_grpc(answer: &Answer) -> Response {
+fn from_grpc(answer: Answer) -> Response {
     #[derive(serde::Serialize)]
     struct Status<'a> {
         code: i32,
         #[serde(skip_serializing_if = "str::is_empty")]
         message: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        details: Vec<Value>,
     }
     let status = http_status(answer.code);
     match json::to_vec(&Status {
         code: answer.code,
         message: &answer.message,
+        details: answer.details.iter().map(detail).collect(),
     }) {
-        Ok(body) => json_response(status, body),
+        Ok(body) => {
+            let mut response = json_response(status, body);
+            for (name, value) in &headers::to_http(answer.headers) {
+                response.headers_mut().append(name, value.clone());
+            }
+            response
+        }
         Err(e) => errors::malformed_response(&e.to_string()).into_response(),
     }
+}
+
+/// A detail of a gRPC status as JSON. Of types that are not known here, the bytes
+/// are shown.
+fn detail(any: &prost_types::Any) -> Value {
+    let mut out = Map::new();
+    out.insert("@type".into(), any.type_url.as_str().into());
+    let is_info = any.type_url.ends_with("/google.rpc.ErrorInfo");
+    match <proto::google::rpc::ErrorInfo as prost::Message>::decode(any.value.as_slice()) {
+        Ok(info) if is_info => {
+            out.insert("reason".into(), info.reason.into());
+            out.insert("domain".into(), info.domain.into());
+            let metadata: Map<String, Value> = info
+                .metadata
+                .into_iter()
+                .map(|(key, value)| (key, value.into()))
+                .collect();
+            out.insert("metadata".into(), metadata.into());
+            out.retain(|_, value| *value != "" && value.as_object().is_none_or(|m| !m.is_empty()));
+        }
+        _ => {
+            out.insert("value".into(), STANDARD.encode(&any.value).into());
+        }
+    }
+    out.into()
 }
 
 /// The HTTP status for a gRPC code.

@@ -127,14 +127,19 @@ impl Answer {
         body: Body,
     ) -> Result<Self, String> {
         let status = head.status.ok_or("the answer of the peer has no status")?;
-        let message = head.message.unwrap_or_default();
+        // A stream of server-sent events says 0 and has no message; its content
+        // type is among the headers.
+        let code = match (&head.message, status.code) {
+            (None, 0) => 200,
+            (_, code) => code,
+        };
+        let mut message = head.message.unwrap_or_default();
+        if message.content_type.is_empty() && code >= 100 {
+            let found = headers::first(&head.headers, "content-type");
+            message.content_type = found.unwrap_or_default().to_owned();
+        }
         Ok(Self {
-            // A stream of server-sent events says 0.
-            code: if status.code == 0 && message.content_type.is_empty() {
-                200
-            } else {
-                status.code
-            },
+            code,
             message: status.message,
             details: status.details,
             content_type: message.content_type,
@@ -219,10 +224,10 @@ async fn call_grpc(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
             querystring: inbound.query,
         }),
     });
-    let parent = headers::first(&inbound.metadata, "traceparent").map(str::to_owned);
+    let trace = headers::trace(&inbound.metadata);
     *request.metadata_mut() = headers::to_grpc(inbound.metadata);
-    if let Some(parent) = parent.and_then(|p| p.parse().ok()) {
-        request.metadata_mut().insert("traceparent", parent);
+    for (name, value) in trace {
+        request.metadata_mut().as_mut().insert(name, value);
     }
     if let Some(token) = app.token().and_then(|t| t.to_str().ok()?.parse().ok()) {
         request.metadata_mut().insert("dapr-api-token", token);
@@ -234,7 +239,7 @@ async fn call_grpc(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
     drop(permit);
     Ok(match result {
         Ok(response) => {
-            let headers = headers::from_grpc(response.metadata());
+            let headers = headers::from_grpc_answer(response.metadata());
             let message = response.into_inner();
             let data = message.data.unwrap_or_default();
             Answer {

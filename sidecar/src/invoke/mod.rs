@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod local;
 mod method;
 pub(crate) mod proxy;
+mod remote;
 pub(crate) mod resolve;
 mod target;
 
@@ -13,17 +14,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt};
-use proto::dapr::internals::v1 as wire;
-use proto::dapr::internals::v1::service_invocation_client::ServiceInvocationClient;
-use tokio::sync::oneshot;
 use tonic::{Code, Status};
 
 use self::local::{Answer, Inbound};
+use self::remote::Attempt;
 use self::resolve::{Address, Resolver};
 use crate::app::App;
-use crate::peer::headers::list;
-use crate::peer::{Incoming, Pool, chunks};
+use crate::peer::Pool;
 
 /// Upstream's `DaprBuiltInServiceRetries`.
 const RETRIES: u32 = 3;
@@ -130,22 +127,18 @@ impl Invoker {
         }
         let address = me.resolver.resolve(id, namespace).await?;
         if !retriable {
-            return me
-                .attempt(&address, id, inbound)
-                .await
-                .map_err(|e| match e {
-                    Attempt::Status(status) => status.into(),
-                    Attempt::Other(cause) => cause.into(),
-                });
+            return me.attempt(&address, id, inbound).await.map_err(|e| match e {
+                Attempt::Status(status) if status.code() == Code::Unimplemented => {
+                    Failure::from(format!(
+                        "target app '{id}' is running a version of Dapr that does not support streaming-based service invocation"
+                    ))
+                }
+                Attempt::Status(status) => status.into(),
+                Attempt::Other(cause) => cause.into(),
+            });
         }
         me.retried(&address, id, inbound).await
     }
-}
-
-/// Why one try failed.
-enum Attempt {
-    Status(Status),
-    Other(String),
 }
 
 impl Inner {
@@ -189,6 +182,7 @@ impl Inner {
             .await
             .map_err(|e| e.to_string())?;
         let mut tries = 0;
+        let mut streams = true;
         loop {
             let copy = Inbound {
                 method: inbound.method.clone(),
@@ -197,13 +191,25 @@ impl Inner {
                 content_type: inbound.content_type.clone(),
                 type_url: inbound.type_url.clone(),
                 metadata: inbound.metadata.clone(),
-                body: Body::from(Bytes::clone(&body)),
+                body: Body::empty(),
             };
-            let status = match self.attempt(address, id, copy).await {
+            let data = Bytes::clone(&body);
+            let result = if streams {
+                let body = Body::from(data);
+                self.attempt(address, id, Inbound { body, ..copy }).await
+            } else {
+                self.unary(address, id, copy, data).await
+            };
+            let status = match result {
                 Ok(answer) => return Ok(answer),
                 Err(Attempt::Other(cause)) => return Err(cause.into()),
                 Err(Attempt::Status(status)) => status,
             };
+            // A peer from before the streaming call.
+            if streams && status.code() == Code::Unimplemented {
+                streams = false;
+                continue;
+            }
             if !matches!(status.code(), Code::Unavailable | Code::Unauthenticated) {
                 return Err(status.into());
             }
@@ -220,114 +226,4 @@ impl Inner {
             tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
-
-    async fn attempt(
-        &self,
-        address: &Address,
-        id: &str,
-        mut inbound: Inbound,
-    ) -> Result<Answer, Attempt> {
-        self.mark(id, &mut inbound);
-        let channel = self.pool.channel(&address.0).map_err(Attempt::Other)?;
-        let mut client = ServiceInvocationClient::new(channel)
-            .max_decoding_message_size(self.max_message)
-            .max_encoding_message_size(self.max_message);
-        let (requests, broken) = requests(inbound);
-        let answers = tokio::select! {
-            answers = client.call_local_stream(requests) => answers.map_err(Attempt::Status)?,
-            Ok(cause) = broken => return Err(Attempt::Other(cause)),
-        };
-        let mut answers = answers.into_inner();
-        let first = answers
-            .message()
-            .await
-            .map_err(Attempt::Status)?
-            .unwrap_or_default();
-        let head = first
-            .response
-            .ok_or_else(|| Attempt::Other("the peer answered without a head".into()))?;
-        let rest = answers.map(|message| match message {
-            Ok(m)
-                if m.response
-                    .as_ref()
-                    .is_some_and(|r| r.status.is_some() || r.message.is_some()) =>
-            {
-                Err("a later message of the answer has a head".to_owned())
-            }
-            Ok(m) => Ok(m.payload),
-            Err(status) => Err(status.message().to_owned()),
-        });
-        let body = Incoming::default().body(first.payload, rest);
-        Answer::from_wire(head, body).map_err(Attempt::Other)
-    }
-
-    /// What a callee learns of its caller.
-    fn mark(&self, id: &str, inbound: &mut Inbound) {
-        let metadata = &mut inbound.metadata;
-        for (key, value) in [
-            ("destination-app-id", id),
-            ("dapr-caller-app-id", &self.app_id),
-            ("dapr-caller-namespace", &self.namespace),
-            ("dapr-callee-app-id", id),
-        ] {
-            metadata.insert(key.into(), list(value));
-        }
-        let address = if self.address.contains(':') {
-            format!("\"[{}]\"", self.address)
-        } else {
-            self.address.clone()
-        };
-        let forwarded = format!("for={address};by={address};host={}", self.hostname);
-        for (key, value) in [
-            ("X-Forwarded-For", &self.address),
-            ("X-Forwarded-Host", &self.hostname),
-            ("Forwarded", &forwarded),
-        ] {
-            metadata
-                .entry(key.into())
-                .or_default()
-                .values
-                .push(value.clone());
-        }
-    }
-}
-
-/// The messages of a call. A body that breaks is reported on the side, and the
-/// stream then never ends: to the callee a cut body must not look like a whole
-/// one.
-fn requests(
-    mut inbound: Inbound,
-) -> (
-    impl tokio_stream::Stream<Item = wire::InternalInvokeRequestStream> + Send + 'static,
-    oneshot::Receiver<String>,
-) {
-    let body = std::mem::take(&mut inbound.body);
-    let head = wire::InternalInvokeRequestStream {
-        request: Some(inbound.head()),
-        payload: None,
-    };
-    let (sender, receiver) = oneshot::channel();
-    let mut sender = Some(sender);
-    let payloads = chunks(body).then(move |chunk| {
-        let sender = if chunk.is_err() { sender.take() } else { None };
-        async move {
-            match (chunk, sender) {
-                (Ok(payload), _) => wire::InternalInvokeRequestStream {
-                    request: None,
-                    payload: Some(payload),
-                },
-                (Err(e), sender) => {
-                    if let Some(sender) = sender {
-                        // Nobody listens once the callee has answered.
-                        let _ = sender.send(e.to_string());
-                    }
-                    std::future::pending().await
-                }
-            }
-        }
-    });
-    (
-        stream::once(std::future::ready(head)).chain(payloads),
-        receiver,
-    )
 }

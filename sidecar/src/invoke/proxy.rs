@@ -1,28 +1,163 @@
 //! gRPC methods that no service here has: they belong to some app, which the
-//! call's metadata has to name.
+//! call's metadata has to name. Their messages pass through undecoded.
 
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::response::Response;
-use tonic::Status;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::Frame;
+use http_body_util::{BodyStream, StreamBody};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tower::{Service, ServiceExt};
 
-use super::Invoker;
+use super::{Failure, Invoker, method};
+use crate::api::auth::HEADER as TOKEN;
 use crate::api::grpc::status;
 
-/// Forwarding such calls is not part of this release; what names no app is
-/// answered as upstream answers it.
-pub(crate) async fn call(_: &Invoker, req: Request) -> Response {
-    let named = ["dapr-callee-app-id", "dapr-app-id"]
-        .into_iter()
-        .find_map(|name| req.headers().get(name));
-    let error = match named {
-        None => Status::unknown(
+const TARGET: HeaderName = HeaderName::from_static("dapr-app-id");
+const CALLEE: HeaderName = HeaderName::from_static("dapr-callee-app-id");
+const CALLER: HeaderName = HeaderName::from_static("dapr-caller-app-id");
+
+pub(crate) async fn call(invoker: &Invoker, req: Request) -> Response {
+    match forward(invoker, req).await {
+        Ok(response) => response,
+        Err(refused) => status(&refused),
+    }
+}
+
+async fn forward(invoker: &Invoker, mut req: Request) -> Result<Response, Status> {
+    let target = target(req.headers())?;
+    let me = &*invoker.inner;
+    let failed = |failure: Failure| Status::internal(failure.cause);
+    let (id, namespace) = me.split(&target).map_err(failed)?;
+    // Upstream compares the app id alone here, so that a callee whose caller
+    // named a namespace finds itself.
+    if id == me.app_id {
+        local(invoker, &mut req)?;
+        let channel = me
+            .app
+            .channel()
+            .map_err(|e| Status::internal(e.to_string()))?;
+        return send(channel, req).await;
+    }
+    let address = me.resolver.resolve(id, namespace).await;
+    let address = address.map_err(|cause| failed(cause.into()))?;
+    let headers = req.headers_mut();
+    headers.remove(TARGET);
+    for (name, value) in [(CALLER, me.app_id.as_str()), (CALLEE, id)] {
+        let value = HeaderValue::try_from(value)
+            .map_err(|_| Status::internal(format!("app id '{value}' is no valid metadata")))?;
+        headers.append(name, value);
+    }
+    let channel = me.pool.channel(&address.0).map_err(Status::internal)?;
+    let result = send(channel, req).await;
+    if let Err(refused) = &result
+        && refused.code() == Code::Unavailable
+    {
+        me.pool.forget(&address.0);
+        me.resolver.failed(&address);
+    }
+    result
+}
+
+/// Whom the call is for.
+fn target(headers: &HeaderMap) -> Result<String, Status> {
+    let named = headers.get(CALLEE).or_else(|| headers.get(TARGET));
+    let named = named.ok_or_else(|| {
+        Status::unknown(
             "failed to proxy request: required metadata dapr-callee-app-id or dapr-app-id not found",
-        ),
-        Some(id) => Status::unimplemented(format!(
-            "cannot proxy {} to app {}: gRPC proxying is not part of this release yet; use InvokeService or the HTTP API",
-            req.uri().path(),
-            String::from_utf8_lossy(id.as_bytes())
-        )),
-    };
-    status(&error)
+        )
+    })?;
+    Ok(String::from_utf8_lossy(named.as_bytes()).into_owned())
+}
+
+/// The last stretch, to this sidecar's own app: the token of the API is no
+/// business of the app, which gets its own.
+fn local(invoker: &Invoker, req: &mut Request) -> Result<(), Status> {
+    method::normalize(req.uri().path())
+        .map_err(|e| Status::invalid_argument(format!("invalid method: {e}")))?;
+    let headers = req.headers_mut();
+    headers.remove(TOKEN);
+    if let Some(token) = invoker.inner.app.token() {
+        headers.insert(TOKEN, token.clone());
+    }
+    Ok(())
+}
+
+async fn send(mut channel: Channel, req: Request) -> Result<Response, Status> {
+    let req = req.map(tonic::body::Body::new);
+    let broken = |e: tonic::transport::Error| Status::from_error(Box::new(e));
+    let channel = ServiceExt::<http::Request<tonic::body::Body>>::ready(&mut channel)
+        .await
+        .map_err(broken)?;
+    let response = channel.call(req).await.map_err(broken)?;
+    Ok(response.map(|body| told(Body::new(body))))
+}
+
+/// When an answer breaks off, its client is told so in gRPC's own terms.
+fn told(body: Body) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let frames = BodyStream::new(body).map(|frame| {
+        Ok::<_, std::convert::Infallible>(frame.unwrap_or_else(|e| {
+            let text = format!("failed proxying server-to-client: {e}");
+            let mut trailers = HeaderMap::new();
+            // Adding a status fails only for texts that no header can hold.
+            let _ = Status::internal(text).add_header(&mut trailers);
+            Frame::trailers(trailers)
+        }))
+    });
+    Body::new(StreamBody::new(frames))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_callee_wins_over_the_target_and_one_of_them_is_needed() {
+        for (headers, expected) in [
+            (&[("dapr-app-id", "a")][..], Ok("a")),
+            (
+                &[("dapr-app-id", "a"), ("dapr-callee-app-id", "b")],
+                Ok("b"),
+            ),
+            (
+                &[("dapr-callee-app-id", "b"), ("dapr-callee-app-id", "c")],
+                Ok("b"),
+            ),
+            (&[("other", "a")], Err(Code::Unknown)),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, HeaderValue::from_static(value));
+            }
+            let got = target(&map);
+            assert_eq!(
+                got.as_deref().map_err(Status::code),
+                expected,
+                "{headers:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_ends_with_a_status() {
+        use http_body_util::BodyExt;
+
+        let parts = futures_util::stream::iter([Ok("x"), Err(std::io::Error::other("cut"))]);
+        let collected = told(Body::from_stream(parts)).collect().await.unwrap();
+        let trailers = collected.trailers().unwrap();
+        assert_eq!(trailers["grpc-status"], "13");
+        assert!(
+            trailers["grpc-message"]
+                .to_str()
+                .unwrap()
+                .starts_with("failed%20proxying%20server-to-client")
+        );
+        assert_eq!(collected.to_bytes(), "x");
+    }
 }

@@ -56,6 +56,19 @@ const RESERVED: [&str; 27] = [
     "via",
 ];
 
+/// What gRPC says of one call on one connection; never handed on, since the next
+/// hop would take it for its own.
+const OF_GRPC: [&str; 8] = [
+    "te",
+    "grpc-timeout",
+    "grpc-encoding",
+    "grpc-accept-encoding",
+    "grpc-message-type",
+    "grpc-status",
+    "grpc-message",
+    "grpc-status-details-bin",
+];
+
 pub(crate) fn list(value: impl Into<String>) -> ListStringValue {
     ListStringValue {
         values: vec![value.into()],
@@ -98,6 +111,13 @@ fn canonical(name: &str) -> String {
             shown
         })
         .collect()
+}
+
+/// The answer of a gRPC app, without what gRPC says of the call itself.
+pub(crate) fn from_grpc_answer(metadata: &MetadataMap) -> Metadata {
+    let mut out = from_grpc(metadata);
+    out.retain(|key, _| !OF_GRPC.contains(&key.as_str()));
+    out
 }
 
 /// gRPC metadata; binary values become base64.
@@ -163,6 +183,17 @@ pub(crate) fn to_http(metadata: Metadata) -> HeaderMap {
     out
 }
 
+/// What a caller said of its trace, for an app that is called over gRPC.
+pub(crate) fn trace(metadata: &Metadata) -> Vec<(HeaderName, HeaderValue)> {
+    ["traceparent", "tracestate", "grpc-trace-bin"]
+        .into_iter()
+        .filter_map(|name| {
+            let value = HeaderValue::try_from(first(metadata, name)?).ok()?;
+            Some((HeaderName::from_static(name), value))
+        })
+        .collect()
+}
+
 /// The metadata of a call to a gRPC app or of an answer to a gRPC client.
 pub(crate) fn to_grpc(metadata: Metadata) -> MetadataMap {
     let mut out = HeaderMap::new();
@@ -172,7 +203,7 @@ pub(crate) fn to_grpc(metadata: Metadata) -> MetadataMap {
             key.as_str(),
             "destination-app-id" | "traceparent" | "tracestate" | "grpc-trace-bin"
         ) || key.starts_with(':')
-            || key == "te"
+            || OF_GRPC.contains(&key.as_str())
         {
             continue;
         }
@@ -247,6 +278,8 @@ mod tests {
             ("bad name", "d"),
             ("x-bin", "not base64!"),
             (":authority", "e"),
+            ("grpc-status", "5"),
+            ("grpc-timeout", "1S"),
         ]
         .map(|(k, v)| (k.to_owned(), list(v)))
         .into();

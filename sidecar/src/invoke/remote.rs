@@ -1,0 +1,158 @@
+//! One try of a call to another sidecar.
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use proto::dapr::internals::v1 as wire;
+use proto::dapr::internals::v1::service_invocation_client::ServiceInvocationClient;
+use tokio::sync::oneshot;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use super::Inner;
+use super::local::{Answer, Inbound};
+use super::resolve::Address;
+use crate::api::body;
+use crate::peer::headers::list;
+use crate::peer::{Incoming, chunks};
+
+/// Why one try failed.
+pub(super) enum Attempt {
+    Status(Status),
+    Other(String),
+}
+
+impl Inner {
+    pub(super) async fn attempt(
+        &self,
+        address: &Address,
+        id: &str,
+        mut inbound: Inbound,
+    ) -> Result<Answer, Attempt> {
+        self.mark(id, &mut inbound);
+        let mut client = self.client(address)?;
+        let (requests, broken) = requests(inbound);
+        let answers = tokio::select! {
+            answers = client.call_local_stream(requests) => answers.map_err(Attempt::Status)?,
+            Ok(cause) = broken => return Err(Attempt::Other(cause)),
+        };
+        let mut answers = answers.into_inner();
+        let first = answers
+            .message()
+            .await
+            .map_err(Attempt::Status)?
+            .unwrap_or_default();
+        let head = first
+            .response
+            .ok_or_else(|| Attempt::Other("the peer answered without a head".into()))?;
+        let rest = answers.map(|message| match message {
+            Ok(m)
+                if m.response
+                    .as_ref()
+                    .is_some_and(|r| r.status.is_some() || r.message.is_some()) =>
+            {
+                Err("a later message of the answer has a head".to_owned())
+            }
+            Ok(m) => Ok(m.payload),
+            Err(status) => Err(status.message().to_owned()),
+        });
+        let body = Incoming::default().body(first.payload, rest);
+        Answer::from_wire(head, body).map_err(Attempt::Other)
+    }
+
+    /// The whole call in one message, for peers that know no streams.
+    pub(super) async fn unary(
+        &self,
+        address: &Address,
+        id: &str,
+        mut inbound: Inbound,
+        data: Bytes,
+    ) -> Result<Answer, Attempt> {
+        self.mark(id, &mut inbound);
+        let mut head = inbound.head();
+        let message = head.message.get_or_insert_default();
+        message.data.get_or_insert_default().value = data.into();
+        let answer = self.client(address)?.call_local(head).await;
+        let mut head = answer.map_err(Attempt::Status)?.into_inner();
+        let data = head.message.as_mut().and_then(|m| m.data.as_mut());
+        let data = data.map(|d| std::mem::take(&mut d.value));
+        Answer::from_wire(head, Body::from(data.unwrap_or_default())).map_err(Attempt::Other)
+    }
+
+    fn client(&self, address: &Address) -> Result<ServiceInvocationClient<Channel>, Attempt> {
+        let channel = self.pool.channel(&address.0).map_err(Attempt::Other)?;
+        Ok(ServiceInvocationClient::new(channel)
+            .max_decoding_message_size(self.max_message)
+            .max_encoding_message_size(self.max_message))
+    }
+
+    /// What a callee learns of its caller.
+    fn mark(&self, id: &str, inbound: &mut Inbound) {
+        let metadata = &mut inbound.metadata;
+        for (key, value) in [
+            ("destination-app-id", id),
+            ("dapr-caller-app-id", &self.app_id),
+            ("dapr-caller-namespace", &self.namespace),
+            ("dapr-callee-app-id", id),
+        ] {
+            metadata.insert(key.into(), list(value));
+        }
+        let address = if self.address.contains(':') {
+            format!("\"[{}]\"", self.address)
+        } else {
+            self.address.clone()
+        };
+        let forwarded = format!("for={address};by={address};host={}", self.hostname);
+        for (key, value) in [
+            ("X-Forwarded-For", &self.address),
+            ("X-Forwarded-Host", &self.hostname),
+            ("Forwarded", &forwarded),
+        ] {
+            metadata
+                .entry(key.into())
+                .or_default()
+                .values
+                .push(value.clone());
+        }
+    }
+}
+
+/// The messages of a call. A body that breaks is reported on the side, and the
+/// stream then never ends: to the callee a cut body must not look like a whole
+/// one.
+fn requests(
+    mut inbound: Inbound,
+) -> (
+    impl tokio_stream::Stream<Item = wire::InternalInvokeRequestStream> + Send + 'static,
+    oneshot::Receiver<String>,
+) {
+    let payload = std::mem::take(&mut inbound.body);
+    let head = wire::InternalInvokeRequestStream {
+        request: Some(inbound.head()),
+        payload: None,
+    };
+    let (sender, receiver) = oneshot::channel();
+    let mut sender = Some(sender);
+    let payloads = chunks(payload).then(move |chunk| {
+        let sender = if chunk.is_err() { sender.take() } else { None };
+        async move {
+            match (chunk, sender) {
+                (Ok(payload), _) => wire::InternalInvokeRequestStream {
+                    request: None,
+                    payload: Some(payload),
+                },
+                (Err(e), sender) => {
+                    if let Some(sender) = sender {
+                        // Nobody listens once the callee has answered.
+                        let _ = sender.send(body::cause(e).to_string());
+                    }
+                    std::future::pending().await
+                }
+            }
+        }
+    });
+    (
+        stream::once(std::future::ready(head)).chain(payloads),
+        receiver,
+    )
+}
