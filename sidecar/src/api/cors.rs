@@ -44,6 +44,7 @@ impl Cors {
     }
 
     /// A preflight is answered here, before the token is asked for.
+    #[allow(clippy::result_large_err)] // the error is the answer, and comes once per request
     pub(crate) fn request(&self, req: &Request) -> Result<Option<Allowed>, Response> {
         let headers = req.headers();
         let origin = headers.get(ORIGIN);

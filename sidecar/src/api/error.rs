@@ -297,7 +297,7 @@ impl Detail {
         };
         prost_types::Any {
             type_url: format!("type.googleapis.com/google.rpc.{name}"),
-            value: value.into(),
+            value,
         }
     }
 }

@@ -115,11 +115,12 @@ impl HttpMetrics {
     /// The size is recorded when the body has been sent.
     pub(crate) fn response(&self, seen: HttpSeen, response: Response, start: Instant) -> Response {
         let metrics = &self.inner;
+        let HttpSeen { method, path } = seen;
         let status = response.status();
         let labels = [
             metrics.app_id.as_str(),
-            seen.method,
-            &seen.path,
+            method,
+            &path,
             status.as_str(),
         ];
         metrics.requests.with(&labels).inc();

@@ -11,6 +11,7 @@ use http::StatusCode;
 use super::error::text_response;
 
 /// A route parameter, decoded. A bad escape is answered in plain text.
+#[allow(clippy::result_large_err)] // the error is the answer, and comes once per request
 pub(crate) fn param(params: &RawPathParams, name: &str) -> Result<String, Response> {
     let raw = params
         .iter()

@@ -131,11 +131,12 @@ impl AppMetrics {
 
     pub(super) fn response(&self, seen: Seen, response: Response, start: Instant) -> Response {
         let metrics = &self.inner;
+        let Seen { method, path } = seen;
         let status = response.status();
         let labels = [
             metrics.app_id.as_str(),
-            &seen.method,
-            &seen.path,
+            &method,
+            &path,
             status.as_str(),
         ];
         metrics.completed.with(&labels).inc();

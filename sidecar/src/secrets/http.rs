@@ -63,6 +63,7 @@ async fn bulk(
     )
 }
 
+#[allow(clippy::result_large_err)] // the error is the answer, and comes once per request
 fn answer<T: serde::Serialize>(value: &T) -> Result<Response, Response> {
     let mut body = json::to_vec(value).map_err(|e| unclassified(e.to_string()).into_response())?;
     body.push(b'\n');

@@ -98,7 +98,7 @@ impl RateLimit {
             at: now,
         });
         let tokens = filled(bucket);
-        let left = (tokens >= 1.0).then(|| tokens - 1.0);
+        let left = (tokens >= 1.0).then_some(tokens - 1.0);
         *bucket = Bucket {
             tokens: left.unwrap_or(tokens),
             at: now,
