@@ -212,6 +212,7 @@ impl Servers<'_> {
         tasks: &Tasks,
     ) {
         let most = self.config.max_body.unwrap_or(usize::MAX);
+        let most = most.max(invoke::LEAST_MESSAGE);
         let server = ServiceInvocationServer::new(peer::Server::new(app));
         let server = server
             .max_decoding_message_size(most)

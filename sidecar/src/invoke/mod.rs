@@ -22,6 +22,9 @@ use self::resolve::{Address, Resolver};
 use crate::app::App;
 use crate::peer::Pool;
 
+/// Between sidecars messages up to this size pass whatever the cap on bodies is:
+/// a chunk and its frame must fit even where bodies may only be tiny.
+pub(crate) const LEAST_MESSAGE: usize = 1 << 20;
 /// Upstream's `DaprBuiltInServiceRetries`.
 const RETRIES: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -107,7 +110,7 @@ impl Invoker {
                 resolver,
                 address,
                 hostname,
-                max_message,
+                max_message: max_message.max(LEAST_MESSAGE),
             }),
         }
     }
