@@ -117,12 +117,7 @@ impl HttpMetrics {
         let metrics = &self.inner;
         let HttpSeen { method, path } = seen;
         let status = response.status();
-        let labels = [
-            metrics.app_id.as_str(),
-            method,
-            &path,
-            status.as_str(),
-        ];
+        let labels = [metrics.app_id.as_str(), method, &path, status.as_str()];
         metrics.requests.with(&labels).inc();
         if let Some(responses) = &metrics.responses {
             responses.with(&labels).inc();

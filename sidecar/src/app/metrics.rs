@@ -133,12 +133,7 @@ impl AppMetrics {
         let metrics = &self.inner;
         let Seen { method, path } = seen;
         let status = response.status();
-        let labels = [
-            metrics.app_id.as_str(),
-            &method,
-            &path,
-            status.as_str(),
-        ];
+        let labels = [metrics.app_id.as_str(), &method, &path, status.as_str()];
         metrics.completed.with(&labels).inc();
         metrics
             .latency
