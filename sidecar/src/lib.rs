@@ -11,6 +11,7 @@ mod invoke;
 mod load;
 mod metadata;
 mod peer;
+mod pubsub;
 mod run;
 mod secrets;
 mod servers;

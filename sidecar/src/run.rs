@@ -29,6 +29,7 @@ use crate::invoke::{Invoker, Parts};
 use crate::load::{self, Loader};
 use crate::metadata::{Facts, Metadata};
 use crate::peer::Pool;
+use crate::pubsub::{Brokers, Subscriptions};
 use crate::secrets::{self, Scopes, Secrets};
 use crate::servers::{self, Listeners};
 use crate::shutdown::{Asked, Shutdown};
@@ -87,6 +88,7 @@ impl Sidecar {
     async fn start(config: &Config, tasks: &Tasks) -> Result<Self, String> {
         let start = Instant::now();
         let settings = settings(config)?;
+        let listeners = Listeners::bind(config).await?;
         tracing::info!(target: SCOPE, "standalone mode configured");
         tracing::info!(target: SCOPE, "app id: {}", config.app_id);
         if config.graceful.is_none() {
@@ -150,6 +152,7 @@ impl Sidecar {
         let scopes = scopes(&settings)?;
         let secret_metrics = telemetry.block(config, "secret", secrets::OPERATIONS);
         let secrets = Secrets::new(loader.secrets.clone(), scopes, secret_metrics);
+        let pubsub = Brokers::new(loader.pubsub.clone(), &config.app_id);
         let metadata = Metadata::new(facts(config, &settings), loader.inventory.clone());
         let (shutdown, asked) = Shutdown::new();
         let healthz = Healthz {
@@ -161,6 +164,7 @@ impl Sidecar {
 
         let routes = state::http::routes(state.clone(), &config.app_id)
             .and(secrets::http::routes(secrets.clone()))
+            .and(crate::pubsub::http::routes(pubsub.clone()))
             .and(crate::metadata::http::routes(metadata.clone()))
             .and(healthz.routes())
             .and(shutdown.routes())
@@ -170,6 +174,7 @@ impl Sidecar {
             absent,
             invoker: invoker.clone(),
             metadata,
+            pubsub,
             secrets,
             shutdown,
             state,
@@ -190,7 +195,6 @@ impl Sidecar {
                 .unwrap_or(logging.enabled)
                 .then_some(logging),
         };
-        let listeners = Listeners::bind(config).await?;
         servers.http(listeners.http, routes, &invoker, tasks);
         http_ready.ready();
         servers.grpc(listeners.grpc, api, invoker.clone(), tasks);
@@ -224,6 +228,9 @@ impl Sidecar {
                 );
                 app.watch_health(&background);
                 app.initialize(&app_id).await;
+                let brokers = loader.pubsub.clone();
+                let subscriptions = Subscriptions { brokers, app, app_id };
+                subscriptions.start(background.token()).await;
             };
             tokio::select! {
                 () = ready => {}

@@ -12,7 +12,7 @@ use super::body;
 use super::error::{ApiError, Detail};
 use super::errors::{self, absent};
 use super::http::{Group, Routes};
-use super::path::{self, param};
+use super::path::param;
 
 /// Answers for every block of which nothing is configured.
 #[derive(Clone)]
@@ -27,10 +27,6 @@ impl Absent {
             app_id: app_id.into(),
             namespace: namespace.into(),
         }
-    }
-
-    pub(crate) fn pubsub(&self, name: &str) -> ApiError {
-        absent::pubsub(name, None)
     }
 
     pub(crate) fn binding(&self, name: &str) -> ApiError {
@@ -152,11 +148,6 @@ impl Absent {
     }
 
     fn messaging(&self) -> Routes {
-        let publish = || {
-            both(handler(|c| {
-                absent::pubsub(&c.name("pubsub"), Some(path::metadata(c.query())))
-            }))
-        };
         let me = self.clone();
         let binding = both(handler(move |c| {
             match body::first_json::<serde_json::Value>(&c.body) {
@@ -164,27 +155,11 @@ impl Absent {
                 Err(e) => body::malformed(&e),
             }
         }));
-        Routes::new()
-            .add(
-                Group::new("publish", "v1"),
-                "/v1.0/publish/{pubsub}/{*topic}",
-                publish(),
-            )
-            .add(
-                Group::new("publish", "v1"),
-                "/v1.0/publish/bulk/{pubsub}/{*topic}",
-                publish(),
-            )
-            .add(
-                Group::new("publish", "v1alpha1"),
-                "/v1.0-alpha1/publish/bulk/{pubsub}/{*topic}",
-                publish(),
-            )
-            .add(
-                Group::new("bindings", "v1"),
-                "/v1.0/bindings/{name}",
-                binding,
-            )
+        Routes::new().add(
+            Group::new("bindings", "v1"),
+            "/v1.0/bindings/{name}",
+            binding,
+        )
     }
 
     fn actors(&self) -> Routes {
@@ -324,7 +299,6 @@ impl Absent {
 /// What a handler here may look at.
 struct Call {
     params: Vec<(String, String)>,
-    query: Option<String>,
     body: Bytes,
 }
 
@@ -335,10 +309,6 @@ impl Call {
             .find(|(name, _)| name == wanted)
             .map(|(_, v)| v.clone())
             .unwrap_or_default()
-    }
-
-    fn query(&self) -> Option<&str> {
-        self.query.as_deref()
     }
 
     /// An empty body counts as an empty object.
@@ -367,14 +337,12 @@ fn handler(
                     Err(refused) => return refused,
                 }
             }
-            let query = req.uri().query().map(str::to_owned);
             let body = match body::read(req.into_body()).await {
                 Ok(body) => body,
                 Err(e) => return errors::body_read(&e.to_string()).into_response(),
             };
             answer(Call {
                 params: decoded,
-                query,
                 body,
             })
             .into_response()

@@ -2,23 +2,57 @@
 //! numbered as upstream's encoder does, input names match in any case.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
+
+/// The deepest nesting that is rewritten. `RawValue` does not bound it, and the
+/// rewriting is recursive.
+const DEEPEST: usize = 512;
+
+/// A value that is nested too deeply.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "exceeded max depth: the JSON is nested deeper than {DEEPEST} levels; store it flatter, or as a string"
+)]
+pub(crate) struct TooDeep;
 
 /// Rewrites one JSON value into the canonical form that stores hold: no
 /// whitespace, object keys sorted (the last of equal keys wins), `<`, `>`, `&`
 /// escaped, floats in shortest form. Integers keep their digits, however many:
 /// upstream rounds those above 2^53, which loses data.
-pub(crate) fn canonical(value: &RawValue) -> Bytes {
+pub(crate) fn canonical(value: &RawValue) -> Result<Bytes, TooDeep> {
     let text = value.get();
+    if depth(text.as_bytes()) > DEEPEST {
+        return Err(TooDeep);
+    }
     let mut out = Vec::with_capacity(text.len());
-    Transcoder {
+    let mut transcoder = Transcoder {
         text: text.as_bytes(),
         at: 0,
+    };
+    transcoder.value(&mut out);
+    Ok(out.into())
+}
+
+/// How deeply lists and objects are nested.
+fn depth(text: &[u8]) -> usize {
+    let (mut now, mut most, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for b in text {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => {
+                now += 1;
+                most = most.max(now);
+            }
+            b']' | b'}' if !quoted => now = now.saturating_sub(1),
+            _ => {}
+        }
     }
-    .value(&mut out);
-    out.into()
+    most
 }
 
 /// Appends a JSON string with its quotes.
@@ -167,37 +201,31 @@ impl<'a> Transcoder<'a> {
 
     fn object(&mut self, out: &mut Vec<u8>) {
         self.at += 1;
-        let mut members: Vec<(Cow<'a, str>, Vec<u8>)> = Vec::new();
-        while !matches!(self.peek(), b'}' | 0) {
-            match self.peek() {
-                b',' => self.at += 1,
-                _ => {
-                    let key = self.string();
-                    if self.peek() == b':' {
-                        self.at += 1;
-                    }
-                    let mut value = Vec::new();
-                    self.value(&mut value);
-                    members.push((key, value));
-                }
-            }
-        }
-        self.at += 1;
-        // Stable, so that of equal keys the last one written comes last.
-        members.sort_by(|a, b| a.0.cmp(&b.0));
         out.push(b'{');
-        let mut first = true;
-        for (i, (key, value)) in members.iter().enumerate() {
-            if members.get(i + 1).is_some_and(|next| next.0 == *key) {
+        let start = out.len();
+        // Where in `out` each member stands, without a comma.
+        let mut members: Vec<(Cow<'a, str>, Range<usize>)> = Vec::new();
+        while !matches!(self.peek(), b'}' | 0) {
+            if self.peek() == b',' {
+                self.at += 1;
                 continue;
             }
-            if !first {
+            let key = self.string();
+            if self.peek() == b':' {
+                self.at += 1;
+            }
+            if !members.is_empty() {
                 out.push(b',');
             }
-            first = false;
-            write_str(out, key);
+            let from = out.len();
+            write_str(out, &key);
             out.push(b':');
-            out.extend_from_slice(value);
+            self.value(out);
+            members.push((key, from..out.len()));
+        }
+        self.at += 1;
+        if !members.is_sorted_by(|a, b| a.0 < b.0) {
+            reorder(out, start, members);
         }
         out.push(b'}');
     }
@@ -271,6 +299,22 @@ impl<'a> Transcoder<'a> {
     }
 }
 
+/// Sorts the members of an object that was written from `start` on.
+fn reorder(out: &mut Vec<u8>, start: usize, mut members: Vec<(Cow<'_, str>, Range<usize>)>) {
+    // Stable, so that of equal keys the last one written comes last.
+    members.sort_by(|a, b| a.0.cmp(&b.0));
+    let written = out.split_off(start);
+    for (i, (key, range)) in members.iter().enumerate() {
+        if members.get(i + 1).is_some_and(|next| next.0 == *key) {
+            continue;
+        }
+        if out.len() > start {
+            out.push(b',');
+        }
+        out.extend_from_slice(&written[range.start - start..range.end - start]);
+    }
+}
+
 fn number(out: &mut Vec<u8>, text: &[u8]) {
     let is_float = text.iter().any(|b| matches!(b, b'.' | b'e' | b'E'));
     let parsed = std::str::from_utf8(text)
@@ -305,7 +349,7 @@ mod tests {
 
     fn canon(text: &str) -> String {
         let raw: &RawValue = serde_json::from_str(text).unwrap();
-        String::from_utf8(canonical(raw).to_vec()).unwrap()
+        String::from_utf8(canonical(raw).unwrap().to_vec()).unwrap()
     }
 
     #[test]
@@ -340,6 +384,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_nested_too_deeply_is_refused_and_the_rest_is_not() {
+        let nested = |n: usize| format!("{}1{}", "[{\"a\":".repeat(n), "}]".repeat(n));
+        let raw = |text: &str| {
+            let raw: &RawValue = serde_json::from_str(text).unwrap();
+            canonical(raw).map(|b| b.len())
+        };
+        let fits = nested(DEEPEST / 2);
+        assert_eq!(raw(&fits), Ok(fits.len()));
+        assert_eq!(raw(&nested(DEEPEST / 2 + 1)), Err(TooDeep));
+        assert!(raw("\"[[[[\\\"[[[\"").is_ok());
+    }
+
     fn any_json() -> impl Strategy<Value = serde_json::Value> {
         let leaf = prop_oneof![
             Just(serde_json::Value::Null),
@@ -368,6 +425,14 @@ mod tests {
             }
             (a, b) => a == b,
         }
+    }
+
+    #[test]
+    fn a_number_keeps_its_last_digit() {
+        let text = "[905611522880.6427]";
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&value).unwrap(), text);
+        assert_eq!(canon(text), text);
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use super::loader::{Live, Work};
 use super::open::{Block, Failure, Opened, Opener};
 use super::resolve::{Resolved, Resolver};
 use super::slots::Promise;
-use crate::{secrets, state};
+use crate::{pubsub, secrets, state};
 
 const SCOPE: &str = "dapr.runtime.processor";
 
@@ -26,6 +26,7 @@ pub(super) enum OnError {
 /// The places of components that are being opened.
 #[derive(Default)]
 pub(super) struct Places {
+    pubsub: BTreeMap<String, Promise<pubsub::Broker>>,
     state: BTreeMap<String, Promise<state::Store>>,
     secrets: BTreeMap<String, Promise<secrets::Store>>,
 }
@@ -41,6 +42,10 @@ impl Work {
                 Some(Block::State) => {
                     let place = self.state.opening(&name);
                     places.state.insert(name, place);
+                }
+                Some(Block::PubSub) => {
+                    let place = self.pubsub.opening(&name);
+                    places.pubsub.insert(name, place);
                 }
                 Some(Block::Secrets) => {
                     let place = self.secrets.opening(&name);
@@ -83,14 +88,16 @@ impl Work {
             let name = &component.metadata.name;
             let state = places.state.remove(name);
             let secrets = places.secrets.remove(name);
+            let pubsub = places.pubsub.remove(name);
             match result {
                 Ok(None) => {}
                 Ok(Some((what, resolved))) => {
                     // Calls under way hold the component that is replaced; it ends
                     // when the last of them does.
-                    match (&what, state, secrets) {
-                        (Opened::State(new), Some(place), _) => drop(place.keep(new.clone())),
-                        (Opened::Secrets(new), _, Some(place)) => drop(place.keep(new.clone())),
+                    match (&what, state, secrets, pubsub) {
+                        (Opened::State(new), Some(place), ..) => drop(place.keep(new.clone())),
+                        (Opened::Secrets(new), _, Some(place), _) => drop(place.keep(new.clone())),
+                        (Opened::PubSub(new), .., Some(place)) => drop(place.keep(new.clone())),
                         _ => {}
                     }
                     tracing::info!(target: SCOPE, "Component loaded: {}", component.title());
@@ -123,7 +130,7 @@ impl Work {
         match what {
             Opened::Secrets(store) => self.rotation.follow(&name, &store),
             Opened::Middleware(middleware) => self.chains.put(&component, middleware),
-            Opened::State(_) => {}
+            Opened::State(_) | Opened::PubSub(_) => {}
         }
         let live = Live {
             component,

@@ -20,7 +20,7 @@ use super::slots::Slots;
 use super::source::{Set, Source, names};
 use super::watch::Changes;
 use super::{Env, Inventory, Loader, Options, Progress};
-use crate::{secrets, state};
+use crate::{pubsub, secrets, state};
 
 const RUNTIME: &str = "dapr.runtime";
 
@@ -41,6 +41,7 @@ pub(super) fn start(options: Options, tasks: &Tasks) -> Result<Loader, String> {
     let set = source.read()?;
     let (progress, seen) = cell::channel(Progress::Loading);
     let loader = Loader {
+        pubsub: Slots::default(),
         state: Slots::default(),
         secrets: Slots::default(),
         inventory: Inventory::default(),
@@ -66,6 +67,7 @@ pub(super) fn start(options: Options, tasks: &Tasks) -> Result<Loader, String> {
         source,
         files: options.configurations,
         configurations,
+        pubsub: loader.pubsub.clone(),
         state: loader.state.clone(),
         secrets: loader.secrets.clone(),
         inventory: loader.inventory.clone(),
@@ -99,6 +101,7 @@ pub(super) struct Work {
     pub(super) files: Vec<PathBuf>,
     /// Of the Configuration files, as they were read.
     pub(super) configurations: Vec<Option<Vec<u8>>>,
+    pub(super) pubsub: Slots<pubsub::Broker>,
     pub(super) state: Slots<state::Store>,
     pub(super) secrets: Slots<secrets::Store>,
     pub(super) inventory: Inventory,

@@ -29,7 +29,7 @@ pub(crate) use self::counts::Counts;
 pub(crate) use self::inventory::Inventory;
 use self::slots::Slots;
 use crate::api::pipeline::Pipeline;
-use crate::{secrets, state};
+use crate::{pubsub, secrets, state};
 
 pub(crate) type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -55,6 +55,7 @@ pub(crate) struct Options {
 /// What the rest of the sidecar sees of loading.
 #[derive(Clone)]
 pub(crate) struct Loader {
+    pub(crate) pubsub: Slots<pubsub::Broker>,
     pub(crate) state: Slots<state::Store>,
     pub(crate) secrets: Slots<secrets::Store>,
     pub(crate) inventory: Inventory,
@@ -107,6 +108,11 @@ impl Loader {
                 target: "dapr.runtime",
                 "Shutting down component {} ({}/{})", item.name, item.kind, item.version
             );
+        }
+        for name in self.pubsub.names() {
+            if let Some(broker) = self.pubsub.remove(&name) {
+                broker.close().await;
+            }
         }
         for name in self.state.names() {
             if let Some(store) = self.state.remove(&name) {

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use component::metadata::Properties;
 use component::{Error, ErrorKind, Registry};
-use resources::{Component, Object};
+use resources::{Component, NameValue, Object};
 use tokio_util::sync::CancellationToken;
 
 use super::inventory::ComponentInfo;
 use super::resolve::Resolved;
 use crate::api::middleware::{self, Middleware};
-use crate::{secrets, state};
+use crate::{pubsub, secrets, state};
 
 /// An opened component.
 pub(super) enum Opened {
+    PubSub(Arc<pubsub::Broker>),
     State(Arc<state::Store>),
     Secrets(Arc<secrets::Store>),
     Middleware(Arc<Middleware>),
@@ -23,6 +24,7 @@ pub(super) enum Opened {
 /// The blocks whose components this build can open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Block {
+    PubSub,
     State,
     Secrets,
     Middleware,
@@ -38,7 +40,7 @@ const BLOCKS: [(&str, &str, Option<Block>); 10] = [
         "HTTP middleware",
         Some(Block::Middleware),
     ),
-    ("pubsub.", "message bus", None),
+    ("pubsub.", "message bus", Some(Block::PubSub)),
     ("bindings.", "output binding", None),
     ("configuration.", "configuration store", None),
     ("lock.", "lock store", None),
@@ -185,6 +187,20 @@ impl Opener {
                 }
                 Ok(Ok(Opened::State(Arc::new(store.guarded(guard)))))
             }
+            Block::PubSub => {
+                let open = self.registry.message_bus(name, version);
+                let opening =
+                    open.ok_or_else(unknown)?(properties.clone(), self.env(component, shutdown));
+                // A resource that refers to {namespace} asks for topics of its own.
+                let namespaced = |m: &NameValue| m.value.as_str().contains("{namespace}");
+                let asks = component.spec.metadata.iter().any(namespaced);
+                let prefix = if asks { self.namespace.as_str() } else { "" };
+                Ok(opening.await.map(|broker| {
+                    let broker =
+                        pubsub::Broker::new(properties, &self.app_id, prefix, broker, guard);
+                    Opened::PubSub(Arc::new(broker))
+                }))
+            }
             Block::Secrets => {
                 let open = self.registry.secret_store(name, version);
                 let opening =
@@ -230,6 +246,7 @@ impl Opened {
             kind: component.spec.component_type.clone(),
             version: component.spec.version.clone(),
             capabilities: match self {
+                Self::PubSub(broker) => broker.capabilities(),
                 Self::State(store) => store.capabilities(),
                 Self::Secrets(store) => store.capabilities(),
                 Self::Middleware(_) => Vec::new(),

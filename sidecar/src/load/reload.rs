@@ -163,6 +163,7 @@ impl Work {
     /// Takes a component out; whoever uses it now keeps it until he is done. Tells
     /// whether it was a middleware.
     fn close(&mut self, name: &str) -> bool {
+        self.pubsub.remove(name);
         self.state.remove(name);
         self.secrets.remove(name);
         self.inventory.remove(name);

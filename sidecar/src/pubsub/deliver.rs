@@ -33,7 +33,11 @@ enum Verdict {
 impl Handler for Delivery {
     async fn deliver(&self, message: Message) -> Result<()> {
         let response = self.app.send(self.request(&message)?).await;
-        let response = response.map_err(|e| Error::unavailable(format!("error from app channel while sending pub/sub event to app: {e}")))?;
+        let response = response.map_err(|e| {
+            Error::unavailable(format!(
+                "error from app channel while sending pub/sub event to app: {e}"
+            ))
+        })?;
         match verdict(response).await {
             Verdict::Done => Ok(()),
             Verdict::Drop => {
@@ -47,7 +51,11 @@ impl Handler for Delivery {
 
 impl Delivery {
     fn request(&self, message: &Message) -> Result<Request<Body>> {
-        let path = if self.path.starts_with('/') { self.path.clone() } else { format!("/{}", self.path) };
+        let path = if self.path.starts_with('/') {
+            self.path.clone()
+        } else {
+            format!("/{}", self.path)
+        };
         let req = Request::post(&path).header(header::CONTENT_TYPE, "application/cloudevents+json");
         let mut req = req
             .body(Body::from(message.data.clone()))
@@ -82,14 +90,23 @@ async fn verdict(response: Response) -> Verdict {
         return Verdict::Drop;
     }
     if !status.is_success() {
-        return Verdict::Retry(format!("retriable error returned from app while processing pub/sub event: status code {}", status.as_u16()));
+        return Verdict::Retry(format!(
+            "retriable error returned from app while processing pub/sub event: status code {}",
+            status.as_u16()
+        ));
     }
-    let Ok(answer) = serde_json::from_slice::<Answer>(&body) else { return Verdict::Done };
+    let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
+        return Verdict::Done;
+    };
     match answer.status.as_str() {
         "" | "SUCCESS" => Verdict::Done,
         "DROP" => Verdict::Drop,
-        "RETRY" => Verdict::Retry("RETRY status returned from app while processing pub/sub event".into()),
-        other => Verdict::Retry(format!("unknown status returned from app while processing pub/sub event: {other}")),
+        "RETRY" => {
+            Verdict::Retry("RETRY status returned from app while processing pub/sub event".into())
+        }
+        other => Verdict::Retry(format!(
+            "unknown status returned from app while processing pub/sub event: {other}"
+        )),
     }
 }
 
@@ -98,7 +115,10 @@ mod tests {
     use super::*;
 
     async fn check(status: u16, body: &'static str, expected: &str) {
-        let response = Response::builder().status(status).body(Body::from(body)).unwrap();
+        let response = Response::builder()
+            .status(status)
+            .body(Body::from(body))
+            .unwrap();
         let got = match verdict(response).await {
             Verdict::Done => "done",
             Verdict::Drop => "drop",

@@ -34,12 +34,23 @@ impl Event<'_> {
     /// The envelope. The error is the cause why the user's own could not be read.
     pub(super) fn envelope(&self) -> Result<Bytes, String> {
         let given = media_type(self.content_type) == CLOUD_EVENT;
-        let mut all = if given { parsed(self.data)? } else { self.built() };
+        let mut all = if given {
+            parsed(self.data)?
+        } else {
+            self.built()
+        };
         let mut missing = |name: &str, value: &str| {
             all.entry(name.to_owned()).or_insert_with(|| text(value));
         };
         missing("time", &now());
-        missing("source", if self.app_id.is_empty() { "Dapr" } else { self.app_id });
+        missing(
+            "source",
+            if self.app_id.is_empty() {
+                "Dapr"
+            } else {
+                self.app_id
+            },
+        );
         missing("type", "com.dapr.event.sent");
         missing("specversion", "1.0");
         missing("traceid", self.traceparent);
@@ -54,7 +65,11 @@ impl Event<'_> {
     }
 
     fn built(&self) -> Attributes {
-        let content_type = if self.content_type.is_empty() { "text/plain" } else { self.content_type };
+        let content_type = if self.content_type.is_empty() {
+            "text/plain"
+        } else {
+            self.content_type
+        };
         let mut all = Attributes::new();
         all.insert("id".into(), text(&uuid::Uuid::new_v4().to_string()));
         all.insert("datacontenttype".into(), text(content_type));
@@ -62,15 +77,24 @@ impl Event<'_> {
             all.insert("data_base64".into(), text(&STANDARD.encode(self.data)));
             return all;
         }
-        let parsed = if is_json(content_type) { first_json(self.data) } else { None };
-        all.insert("data".into(), parsed.unwrap_or_else(|| text(&String::from_utf8_lossy(self.data))));
+        let parsed = if is_json(content_type) {
+            first_json(self.data)
+        } else {
+            None
+        };
+        all.insert(
+            "data".into(),
+            parsed.unwrap_or_else(|| text(&String::from_utf8_lossy(self.data))),
+        );
         all
     }
 
     fn overrides(&self, all: &mut Attributes) {
         for (key, value) in self.metadata {
             let key = key.to_ascii_lowercase();
-            let Some(name) = key.strip_prefix("cloudevent.") else { continue };
+            let Some(name) = key.strip_prefix("cloudevent.") else {
+                continue;
+            };
             if name == "traceparent" {
                 all.insert("traceid".into(), text(value));
                 all.insert("traceparent".into(), text(value));
@@ -82,12 +106,20 @@ impl Event<'_> {
 }
 
 fn parsed(data: &[u8]) -> Result<Attributes, String> {
-    let map: BTreeMap<String, &RawValue> = serde_json::from_slice(data).map_err(|e| e.to_string())?;
-    Ok(map.into_iter().map(|(key, value)| (key, json::canonical(value).to_vec())).collect())
+    let map: BTreeMap<String, &RawValue> =
+        serde_json::from_slice(data).map_err(|e| e.to_string())?;
+    let attribute = |(key, value): (String, &RawValue)| {
+        let value = json::canonical(value).map_err(|e| e.to_string())?;
+        Ok((key, value.to_vec()))
+    };
+    map.into_iter().map(attribute).collect()
 }
 
 fn written(all: &Attributes) -> Bytes {
-    let size = all.iter().map(|(key, value)| key.len() + value.len() + 4).sum::<usize>();
+    let size = all
+        .iter()
+        .map(|(key, value)| key.len() + value.len() + 4)
+        .sum::<usize>();
     let mut out = Vec::with_capacity(size + 2);
     out.push(b'{');
     for (i, (key, value)) in all.iter().enumerate() {
@@ -111,17 +143,26 @@ fn text(value: &str) -> Vec<u8> {
 /// The first value; what follows it is lost, as upstream has it.
 fn first_json(data: &[u8]) -> Option<Vec<u8>> {
     let mut values = serde_json::Deserializer::from_slice(data).into_iter::<&RawValue>();
-    Some(json::canonical(values.next()?.ok()?).to_vec())
+    Some(json::canonical(values.next()?.ok()?).ok()?.to_vec())
 }
 
 fn now() -> String {
     let now = Zoned::now();
-    let format = if now.offset().is_zero() { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S%:z" };
+    let format = if now.offset().is_zero() {
+        "%Y-%m-%dT%H:%M:%SZ"
+    } else {
+        "%Y-%m-%dT%H:%M:%S%:z"
+    };
     now.strftime(format).to_string()
 }
 
 fn media_type(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
 }
 
 fn is_json(content_type: &str) -> bool {
@@ -130,8 +171,13 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn is_binary(content_type: &str) -> bool {
-    let binary: BTreeSet<&str> =
-        ["application/octet-stream", "application/cloudevents+protobuf", "application/protobuf", "application/x-protobuf"].into();
+    let binary: BTreeSet<&str> = [
+        "application/octet-stream",
+        "application/cloudevents+protobuf",
+        "application/protobuf",
+        "application/x-protobuf",
+    ]
+    .into();
     binary.contains(media_type(content_type).as_str())
 }
 
@@ -142,7 +188,10 @@ mod tests {
     use super::*;
 
     fn event(data: &str, content_type: &str, metadata: &[(&str, &str)]) -> Result<Value, String> {
-        let metadata = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let metadata = metadata
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         let event = Event {
             app_id: "app",
             pubsub: "bus",
@@ -153,7 +202,9 @@ mod tests {
             traceparent: "",
             tracestate: "",
         };
-        event.envelope().map(|e| serde_json::from_slice(&e).unwrap())
+        event
+            .envelope()
+            .map(|e| serde_json::from_slice(&e).unwrap())
     }
 
     #[test]
@@ -167,21 +218,50 @@ mod tests {
         ] {
             let event = event(data, content_type, &[]).unwrap();
             assert_eq!(event["data"], expected, "{data}");
-            let fixed = ["source", "type", "specversion", "topic", "pubsubname", "traceid", "tracestate"];
+            let fixed = [
+                "source",
+                "type",
+                "specversion",
+                "topic",
+                "pubsubname",
+                "traceid",
+                "tracestate",
+            ];
             let values: Vec<&Value> = fixed.iter().map(|f| &event[*f]).collect();
-            assert_eq!(values, ["app", "com.dapr.event.sent", "1.0", "t", "bus", "", ""]);
+            assert_eq!(
+                values,
+                ["app", "com.dapr.event.sent", "1.0", "t", "bus", "", ""]
+            );
         }
         let binary = event("hi", "application/octet-stream", &[]).unwrap();
-        assert_eq!((&binary["data_base64"], binary.get("data")), (&json!("aGk="), None));
+        assert_eq!(
+            (&binary["data_base64"], binary.get("data")),
+            (&json!("aGk="), None)
+        );
     }
 
     #[test]
     fn metadata_and_the_users_own_envelope_set_attributes() {
-        let set = [("cloudevent.id", "7"), ("CloudEvent.Type", "x"), ("cloudevent.topic", "no")];
+        let set = [
+            ("cloudevent.id", "7"),
+            ("CloudEvent.Type", "x"),
+            ("cloudevent.topic", "no"),
+        ];
         let event_set = event("1", "application/json", &set).unwrap();
-        assert_eq!((&event_set["id"], &event_set["type"], &event_set["topic"]), (&json!("7"), &json!("x"), &json!("t")));
-        let own = event(r#"{"id":"9","topic":"other","extra":true}"#, CLOUD_EVENT, &set).unwrap();
-        assert_eq!((&own["id"], &own["topic"], &own["extra"]), (&json!("9"), &json!("t"), &json!(true)));
+        assert_eq!(
+            (&event_set["id"], &event_set["type"], &event_set["topic"]),
+            (&json!("7"), &json!("x"), &json!("t"))
+        );
+        let own = event(
+            r#"{"id":"9","topic":"other","extra":true}"#,
+            CLOUD_EVENT,
+            &set,
+        )
+        .unwrap();
+        assert_eq!(
+            (&own["id"], &own["topic"], &own["extra"]),
+            (&json!("9"), &json!("t"), &json!(true))
+        );
         assert_eq!(own.get("datacontenttype"), None);
         assert!(event("null", CLOUD_EVENT, &[]).is_err() && event("{", CLOUD_EVENT, &[]).is_err());
     }

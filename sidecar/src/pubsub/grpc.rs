@@ -5,8 +5,18 @@ use tonic::{Request, Status};
 
 use super::{Brokers, Publish};
 
-pub(crate) async fn publish(brokers: &Brokers, request: Request<rt::PublishEventRequest>) -> Result<(), Status> {
-    let text = |name| request.metadata().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+pub(crate) async fn publish(
+    brokers: &Brokers,
+    request: Request<rt::PublishEventRequest>,
+) -> Result<(), Status> {
+    let text = |name| {
+        request
+            .metadata()
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (traceparent, tracestate) = (text("traceparent"), text("tracestate"));
     let req = request.into_inner();
     let message = Publish {

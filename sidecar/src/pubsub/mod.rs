@@ -21,11 +21,11 @@ use self::scope::Scopes;
 pub(crate) use self::subscribe::Subscriptions;
 use crate::api::error::ApiError;
 use crate::api::errors::pubsub::{self as errors, Shown};
+use crate::api::errors::unimplemented;
 use crate::load::slots::Slots;
 
 /// One loaded message broker.
 pub(crate) struct Broker {
-    name: String,
     broker: Arc<dyn PubSub>,
     scopes: Scopes,
     /// Put in front of every topic, when the component asks for namespaces.
@@ -37,14 +37,19 @@ pub(crate) struct Broker {
 impl Broker {
     /// `namespaced` tells whether the resource refers to `{namespace}`.
     pub(crate) fn new(
-        (name, properties): (&str, &Properties),
+        properties: &Properties,
         app_id: &str,
         namespace: &str,
         broker: Arc<dyn PubSub>,
         guard: DropGuard,
     ) -> Self {
         let scopes = Scopes::new(properties, app_id);
-        Self { name: name.into(), broker, scopes, namespace: namespace.into(), _guard: guard }
+        Self {
+            broker,
+            scopes,
+            namespace: namespace.into(),
+            _guard: guard,
+        }
     }
 
     pub(crate) fn capabilities(&self) -> Vec<String> {
@@ -80,12 +85,31 @@ pub(crate) struct Publish {
 
 impl Brokers {
     pub(crate) fn new(slots: Slots<Broker>, app_id: &str) -> Self {
-        Self { slots, app_id: app_id.into() }
+        Self {
+            slots,
+            app_id: app_id.into(),
+        }
+    }
+
+    /// Publishing in bulk is not part of this release.
+    pub(crate) fn bulk(&self, pubsub: &str, shown: Shown) -> ApiError {
+        if self.slots.is_empty() {
+            return errors::not_configured(pubsub, shown);
+        }
+        unimplemented()
     }
 
     /// `shown` is the metadata that errors of this transport carry.
     pub(crate) async fn publish(&self, message: Publish, shown: Shown) -> Result<(), ApiError> {
-        let Publish { pubsub, topic, data, content_type, metadata, traceparent, tracestate } = message;
+        let Publish {
+            pubsub,
+            topic,
+            data,
+            content_type,
+            metadata,
+            traceparent,
+            tracestate,
+        } = message;
         if pubsub.is_empty() {
             return Err(errors::name_empty(shown));
         }
@@ -116,10 +140,21 @@ impl Brokers {
                 traceparent: &traceparent,
                 tracestate: &tracestate,
             };
-            event.envelope().map_err(|e| errors::cloud_event(&pubsub, &self.app_id, &e))?
+            event
+                .envelope()
+                .map_err(|e| errors::cloud_event(&pubsub, &self.app_id, &e))?
         };
         let content_type = Some(content_type).filter(|c| !c.is_empty());
-        let message = Message { topic: broker.topic(&topic), data, content_type, metadata };
-        broker.broker.publish(message).await.map_err(|e| errors::publish(&pubsub, &topic, &e.message))
+        let message = Message {
+            topic: broker.topic(&topic),
+            data,
+            content_type,
+            metadata,
+        };
+        broker
+            .broker
+            .publish(message)
+            .await
+            .map_err(|e| errors::publish(&pubsub, &topic, &e.message))
     }
 }

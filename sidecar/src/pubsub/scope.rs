@@ -43,13 +43,19 @@ impl Scopes {
 }
 
 fn list(text: &str) -> Vec<String> {
-    text.split(',').filter(|t| !t.is_empty()).map(str::to_owned).collect()
+    text.split(',')
+        .filter(|t| !t.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The topics of one app in `app1=a,b;app2=c`; its entries add up, those without
 /// `=` are ignored.
 fn of_app(text: &str, app_id: &str) -> Option<Vec<String>> {
-    let mine = text.split(';').filter_map(|entry| entry.split_once('=')).filter(|(app, _)| *app == app_id);
+    let mine = text
+        .split(';')
+        .filter_map(|entry| entry.split_once('='))
+        .filter(|(app, _)| *app == app_id);
     let topics: Vec<Vec<String>> = mine.map(|(_, topics)| list(topics)).collect();
     (!topics.is_empty()).then(|| topics.concat())
 }
@@ -69,11 +75,23 @@ mod tests {
             (&[("publishingScopes", "app=")], "a", false),
             (&[("publishingScopes", "other=a;app")], "c", true),
             (&[("PROTECTEDTOPICS", "a")], "a", false),
-            (&[("protectedTopics", "a"), ("publishingScopes", "app=a")], "a", true),
-            (&[("allowedTopics", "b"), ("publishingScopes", "app=a")], "a", false),
+            (
+                &[("protectedTopics", "a"), ("publishingScopes", "app=a")],
+                "a",
+                true,
+            ),
+            (
+                &[("allowedTopics", "b"), ("publishingScopes", "app=a")],
+                "a",
+                false,
+            ),
         ] {
             let properties: Properties = properties.iter().map(|(k, v)| (*k, *v)).collect();
-            assert_eq!(Scopes::new(&properties, "app").may_publish(topic), expected, "{properties:?} {topic}");
+            assert_eq!(
+                Scopes::new(&properties, "app").may_publish(topic),
+                expected,
+                "{properties:?} {topic}"
+            );
         }
     }
 }

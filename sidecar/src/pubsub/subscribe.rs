@@ -62,7 +62,9 @@ impl Subscriptions {
         }
         let wanted = match timeout(ANSWER, self.ask()).await {
             Ok(Ok(wanted)) => wanted,
-            Ok(Err(e)) => return tracing::warn!(target: "dapr.runtime", "failed to subscribe to topics: {e} "),
+            Ok(Err(e)) => {
+                return tracing::warn!(target: "dapr.runtime", "failed to subscribe to topics: {e} ");
+            }
             Err(_) => {
                 return tracing::warn!(
                     target: "dapr.runtime",
@@ -72,8 +74,10 @@ impl Subscriptions {
             }
         };
         if !wanted.is_empty() {
-            let topics: Vec<String> =
-                wanted.iter().map(|w| format!("{}/{}", w.pubsubname, w.topic)).collect();
+            let topics: Vec<String> = wanted
+                .iter()
+                .map(|w| format!("{}/{}", w.pubsubname, w.topic))
+                .collect();
             tracing::info!(target: SCOPE, "app is subscribed to the following topics: [{}]", topics.join(" "));
         }
         for entry in wanted {
@@ -82,8 +86,14 @@ impl Subscriptions {
     }
 
     async fn ask(&self) -> Result<Vec<Wanted>, String> {
-        let req = Request::get("/dapr/subscribe").header("Dapr-App-Id", &self.app_id).body(Body::empty());
-        let response = self.app.send(req.map_err(|e| e.to_string())?).await.map_err(|e| e.to_string())?;
+        let req = Request::get("/dapr/subscribe")
+            .header("Dapr-App-Id", &self.app_id)
+            .body(Body::empty());
+        let response = self
+            .app
+            .send(req.map_err(|e| e.to_string())?)
+            .await
+            .map_err(|e| e.to_string())?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(Vec::new()),
@@ -95,12 +105,16 @@ impl Subscriptions {
                 return Ok(Vec::new());
             }
         }
-        let body = Limited::new(response.into_body(), LARGEST).collect().await.map_err(|e| e.to_string())?;
+        let body = Limited::new(response.into_body(), LARGEST)
+            .collect()
+            .await
+            .map_err(|e| e.to_string())?;
         let body = body.to_bytes();
         if body.is_empty() {
             return Ok(Vec::new());
         }
-        let wanted: Option<Vec<Wanted>> = serde_json::from_slice(&body).map_err(|e| format!("bad answer of /dapr/subscribe: {e}"))?;
+        let wanted: Option<Vec<Wanted>> = serde_json::from_slice(&body)
+            .map_err(|e| format!("bad answer of /dapr/subscribe: {e}"))?;
         Ok(wanted.unwrap_or_default())
     }
 
@@ -112,7 +126,11 @@ impl Subscriptions {
         if !wanted.routes.rules.is_empty() || !wanted.dead_letter_topic.is_empty() {
             return fail("routing rules and dead letter topics are not part of this release yet; give one route".into());
         }
-        let path = if wanted.routes.default.is_empty() { wanted.route } else { wanted.routes.default };
+        let path = if wanted.routes.default.is_empty() {
+            wanted.route
+        } else {
+            wanted.routes.default
+        };
         if path.is_empty() {
             return tracing::warn!(target: SCOPE, "subscription to topic {topic} of pubsub {pubsub} has no route and is left out; set route");
         }
@@ -120,11 +138,24 @@ impl Subscriptions {
             return fail(format!("pubsub '{pubsub}' not found"));
         };
         if !broker.scopes.may_subscribe(&topic) {
-            return fail(format!("subscription to topic '{topic}' on pubsub '{pubsub}' is not allowed"));
+            return fail(format!(
+                "subscription to topic '{topic}' on pubsub '{pubsub}' is not allowed"
+            ));
         }
-        let delivery = Delivery { app: self.app.clone(), pubsub: pubsub.clone(), path };
-        let subscription = Subscription { topic: broker.topic(&topic), metadata: wanted.metadata };
-        if let Err(e) = broker.broker.subscribe(subscription, Arc::new(delivery), stop.clone()).await {
+        let delivery = Delivery {
+            app: self.app.clone(),
+            pubsub: pubsub.clone(),
+            path,
+        };
+        let subscription = Subscription {
+            topic: broker.topic(&topic),
+            metadata: wanted.metadata,
+        };
+        if let Err(e) = broker
+            .broker
+            .subscribe(subscription, Arc::new(delivery), stop.clone())
+            .await
+        {
             fail(e.to_string());
         }
     }

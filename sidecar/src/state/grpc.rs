@@ -157,7 +157,7 @@ fn to_save(item: common::StateItem, parse: bool) -> Result<Save, Status> {
     let value = if is_json {
         let raw: &RawValue =
             serde_json::from_slice(&item.value).map_err(|e| Status::unknown(e.to_string()))?;
-        Value::Json(json::canonical(raw))
+        Value::Json(json::canonical(raw).map_err(|e| Status::unknown(e.to_string()))?)
     } else {
         Value::Bytes(item.value)
     };

@@ -1,8 +1,8 @@
+use ::http::{Request, StatusCode};
 use axum::Router;
 use axum::body::Body;
 use component::Registry;
 use component::metadata::Properties;
-use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use proto::dapr::common::v1 as common;
 use proto::dapr::runtime::v1 as rt;

@@ -8,22 +8,6 @@ use tonic::Code;
 use super::{BAD_REQUEST, INTERNAL, malformed_bare};
 use crate::api::error::{ApiError, Detail};
 
-/// `metadata` is that of the HTTP request; gRPC shows none.
-pub(crate) fn pubsub(name: &str, metadata: Option<BTreeMap<String, String>>) -> ApiError {
-    let message = format!("pubsub {name} is not configured");
-    let details = vec![Detail::ErrorInfo {
-        reason: "DAPR_PUBSUB_NOT_CONFIGURED".into(),
-        metadata,
-    }];
-    ApiError::rich(
-        "ERR_PUBSUB_NOT_CONFIGURED",
-        BAD_REQUEST,
-        Code::FailedPrecondition,
-        message,
-        details,
-    )
-}
-
 pub(crate) fn output_binding(name: &str) -> ApiError {
     let message =
         format!("error invoking output binding {name}: couldn't find output binding {name}");

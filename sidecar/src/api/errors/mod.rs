@@ -2,6 +2,7 @@
 //! that codes, statuses and texts stand in one place.
 
 pub(crate) mod absent;
+pub(crate) mod pubsub;
 pub(crate) mod secrets;
 pub(crate) mod state;
 
@@ -17,16 +18,6 @@ pub(crate) const INTERNAL: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 /// Any error that has no class of its own.
 pub(crate) fn unclassified(message: impl Into<String>) -> ApiError {
     ApiError::legacy("ERROR", INTERNAL, Code::Unknown, message)
-}
-
-pub(crate) fn bad_request(cause: &str) -> ApiError {
-    let message = format!("invalid request: {cause}");
-    ApiError::legacy(
-        "ERR_BAD_REQUEST",
-        BAD_REQUEST,
-        Code::InvalidArgument,
-        message,
-    )
 }
 
 pub(crate) fn body_read(cause: &str) -> ApiError {

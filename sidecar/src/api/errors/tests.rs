@@ -24,7 +24,6 @@ fn common_errors_read_as_documented() {
     check(
         &[
             unclassified("boom"),
-            bad_request("missing header 'dapr-key-name'"),
             body_read("stream too large"),
             malformed("EOF"),
             malformed_bare("\"key\" is a required field"),
@@ -38,7 +37,6 @@ fn common_errors_read_as_documented() {
         ],
         &expect![[r#"
             500 Unknown {"errorCode":"ERROR","message":"boom"}
-            400 InvalidArgument {"errorCode":"ERR_BAD_REQUEST","message":"invalid request: missing header 'dapr-key-name'"}
             400 InvalidArgument {"errorCode":"ERR_BODY_READ","message":"failed to read request body: stream too large"}
             400 InvalidArgument {"errorCode":"ERR_MALFORMED_REQUEST","message":"failed deserializing HTTP body: EOF"}
             400 InvalidArgument {"errorCode":"ERR_MALFORMED_REQUEST","message":"\"key\" is a required field"}
@@ -119,7 +117,7 @@ fn secrets_errors_read_as_documented() {
 fn absent_blocks_answer_as_documented() {
     check(
         &[
-            absent::pubsub("p", Some([("a".to_owned(), "1".to_owned())].into())),
+            pubsub::not_configured("p", Some([("a".to_owned(), "1".to_owned())].into())),
             absent::output_binding("b"),
             absent::configuration(),
             absent::lock(),

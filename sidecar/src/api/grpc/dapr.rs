@@ -12,6 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::errors;
 use crate::invoke::{self, Invoker};
 use crate::metadata::{self, Metadata};
+use crate::pubsub::{self, Brokers};
 use crate::secrets::{self, Secrets};
 use crate::shutdown::Shutdown;
 use crate::state::{self, State};
@@ -21,6 +22,7 @@ pub(crate) struct Api {
     pub(crate) absent: Absent,
     pub(crate) invoker: Invoker,
     pub(crate) metadata: Metadata,
+    pub(crate) pubsub: Brokers,
     pub(crate) secrets: Secrets,
     pub(crate) shutdown: Shutdown,
     pub(crate) state: State,
@@ -52,7 +54,7 @@ macro_rules! methods {
 }
 
 fn none<T>(error: ApiError) -> Result<T, Status> {
-    Err(error.status())
+    Err(error.into())
 }
 
 methods! {
@@ -77,11 +79,13 @@ methods! {
         get_bulk_secret(rt::GetBulkSecretRequest) -> rt::GetBulkSecretResponse = |api, m| secrets::grpc::bulk(&api.secrets, m).await;
 
         get_metadata(rt::GetMetadataRequest) -> rt::GetMetadataResponse = |api, _| Ok(metadata::grpc::get(&api.metadata));
-        set_metadata(rt::SetMetadataRequest) -> () = |api, m| Ok(api.metadata.set(m.key, m.value));
+        set_metadata(rt::SetMetadataRequest) -> () = |api, m| {
+            api.metadata.set(m.key, m.value);
+            Ok(())
+        };
 
-        publish_event(rt::PublishEventRequest) -> () = |api, m| none(api.absent.pubsub(&m.pubsub_name));
-        bulk_publish_event(rt::BulkPublishRequest) -> rt::BulkPublishResponse = |api, m| none(api.absent.pubsub(&m.pubsub_name));
-        bulk_publish_event_alpha1(rt::BulkPublishRequest) -> rt::BulkPublishResponse = |api, m| none(api.absent.pubsub(&m.pubsub_name));
+        bulk_publish_event(rt::BulkPublishRequest) -> rt::BulkPublishResponse = |api, m| none(api.pubsub.bulk(&m.pubsub_name, None));
+        bulk_publish_event_alpha1(rt::BulkPublishRequest) -> rt::BulkPublishResponse = |api, m| none(api.pubsub.bulk(&m.pubsub_name, None));
 
         invoke_binding(rt::InvokeBindingRequest) -> rt::InvokeBindingResponse = |api, m| none(api.absent.binding(&m.name));
 
@@ -145,7 +149,11 @@ methods! {
     }
     requests {
         invoke_service(rt::InvokeServiceRequest) -> common::InvokeResponse = |api, r| invoke::grpc::invoke_service(&api.invoker, r).await;
-        shutdown(rt::ShutdownRequest) -> () = |api, r| Ok(Response::new(api.shutdown.request(forced(&r))));
+        publish_event(rt::PublishEventRequest) -> () = |api, r| pubsub::grpc::publish(&api.pubsub, r).await.map(Response::new);
+        shutdown(rt::ShutdownRequest) -> () = |api, r| {
+            api.shutdown.request(forced(&r));
+            Ok(Response::new(()))
+        };
 
         subscribe_topic_events_alpha1(Streaming<rt::SubscribeTopicEventsRequestAlpha1>) -> Self::SubscribeTopicEventsAlpha1Stream = |api, r| api.absent.subscribe_topic(r.into_inner()).await;
         subscribe_actor_events_alpha1(Streaming<rt::SubscribeActorEventsRequestAlpha1>) -> Self::SubscribeActorEventsAlpha1Stream = |api, _| none(api.absent.actor_call());
