@@ -26,10 +26,11 @@ use crate::flags::Config;
 use crate::health::Healthz;
 use crate::invoke::resolve::{Entry, Registry as Neighbours, Resolver};
 use crate::invoke::{Invoker, Parts};
+use crate::load::slots::Slots;
 use crate::load::{self, Loader};
 use crate::metadata::{Facts, Metadata};
 use crate::peer::Pool;
-use crate::pubsub::{Brokers, Subscriptions};
+use crate::pubsub::{Broker, Brokers, Subscriptions};
 use crate::secrets::{self, Scopes, Secrets};
 use crate::servers::{self, Listeners};
 use crate::shutdown::{Asked, Shutdown};
@@ -226,11 +227,7 @@ impl Sidecar {
                     target: SCOPE,
                     "dapr initialized. Status: Running. Init Elapsed {}ms", start.elapsed().as_millis()
                 );
-                app.watch_health(&background);
-                app.initialize(&app_id).await;
-                let brokers = loader.pubsub.clone();
-                let subscriptions = Subscriptions { brokers, app, app_id };
-                subscriptions.start(background.token()).await;
+                introduce(app, &app_id, loader.pubsub.clone(), &background).await;
             };
             tokio::select! {
                 () = ready => {}
@@ -301,6 +298,34 @@ impl Sidecar {
             tracing::info!(target: SCOPE, "Dapr runtime stopped");
         }
         in_time
+    }
+}
+
+/// How long an app that has just come up may take to answer the first questions
+/// before calls are let through to it all the same.
+const INTRODUCTION: Duration = Duration::from_secs(1);
+
+/// Asks the app what it wants. Without probes this comes before the first call,
+/// so that whoever reaches the app finds it subscribed.
+async fn introduce(app: App, app_id: &str, brokers: Slots<Broker>, tasks: &Tasks) {
+    let probed = app.probed(tasks).await;
+    let subscriptions = Subscriptions {
+        brokers,
+        app: app.clone(),
+        app_id: app_id.to_owned(),
+    };
+    let questions = async {
+        app.initialize(app_id).await;
+        subscriptions.start(tasks.token()).await;
+    };
+    if probed {
+        return questions.await;
+    }
+    let mut questions = std::pin::pin!(questions);
+    let answered = tokio::time::timeout(INTRODUCTION, questions.as_mut()).await;
+    app.accept();
+    if answered.is_err() {
+        questions.await;
     }
 }
 

@@ -58,25 +58,34 @@ impl Counter {
 }
 
 impl App {
-    /// Starts the probes, or, when they are not asked for, counts the app as
-    /// healthy from now on.
-    pub(crate) fn watch_health(&self, tasks: &Tasks) {
-        let Some(inner) = &self.inner else { return };
-        match inner.config.health.clone() {
-            None => {
-                inner.health.send_replace(AppHealth::Healthy);
+    /// Starts the probes, if they are asked for, and returns at the first healthy
+    /// one. Tells whether there are any.
+    pub(crate) async fn probed(&self, tasks: &Tasks) -> bool {
+        let Some(inner) = &self.inner else {
+            return false;
+        };
+        let Some(config) = inner.config.health.clone() else {
+            return false;
+        };
+        let (prober, token) = (inner.clone(), tasks.token());
+        tasks.spawn("app health probes", async move {
+            tracing::info!(target: "dapr.apphealth", "App health probes starting");
+            tokio::select! {
+                () = probes(&prober, &config) => {}
+                () = token.cancelled() => {}
             }
-            Some(config) => {
-                let (inner, token) = (inner.clone(), tasks.token());
-                tasks.spawn("app health probes", async move {
-                    tracing::info!(target: "dapr.apphealth", "App health probes starting");
-                    tokio::select! {
-                        () = probes(&inner, &config) => {}
-                        () = token.cancelled() => {}
-                    }
-                    tracing::info!(target: "dapr.apphealth", "App health probes stopping");
-                });
-            }
+            tracing::info!(target: "dapr.apphealth", "App health probes stopping");
+        });
+        let mut health = inner.health.subscribe();
+        // The sender is in `inner`.
+        let _ = health.wait_for(|h| *h == AppHealth::Healthy).await;
+        true
+    }
+
+    /// Counts an app without probes as healthy from now on.
+    pub(crate) fn accept(&self) {
+        if let Some(inner) = &self.inner {
+            inner.health.send_replace(AppHealth::Healthy);
         }
     }
 }

@@ -3,22 +3,19 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::response::Response;
 use http::Request;
 use tokio::time::timeout;
 
-use super::{App, AppHealth, Inner};
+use super::{App, Error};
 
 const ANSWER: Duration = Duration::from_secs(60);
 
 impl App {
-    /// Waits for the app's health, then asks for its configuration once. What it
-    /// says concerns actors, which are not part of this build.
+    /// Asks for the app's configuration. What it says concerns actors, which are
+    /// not part of this build.
     pub(crate) async fn initialize(&self, app_id: &str) {
         let Some(inner) = &self.inner else { return };
-        let mut health = inner.health.subscribe();
-        if health.wait_for(|h| *h == AppHealth::Healthy).await.is_err() {
-            return;
-        }
         if !inner.config.ask_config {
             tracing::warn!(
                 target: "dapr.runtime",
@@ -29,8 +26,8 @@ impl App {
         if inner.protocol.is_grpc() {
             return;
         }
-        match timeout(ANSWER, inner.ask(app_id)).await {
-            Ok(Ok(())) => {
+        match timeout(ANSWER, self.ask("/dapr/config", app_id)).await {
+            Ok(Ok(_)) => {
                 tracing::info!(target: "dapr.runtime", "Application configuration loaded")
             }
             Ok(Err(e)) => {
@@ -45,12 +42,14 @@ impl App {
     }
 }
 
-impl Inner {
-    async fn ask(&self, app_id: &str) -> Result<(), super::Error> {
-        let req = Request::get("/dapr/config")
+impl App {
+    /// A question of the sidecar's own, which does not wait for the app's health.
+    pub(crate) async fn ask(&self, path: &'static str, app_id: &str) -> Result<Response, Error> {
+        let inner = self.inner.as_ref().ok_or(Error::NoApp)?;
+        let req = Request::get(path)
             .header("Dapr-App-Id", app_id)
             .body(Body::empty());
-        let req = req.map_err(|e| super::Error::Unreachable(e.to_string()))?;
-        self.send(req).await.map(drop)
+        let req = req.map_err(|e| Error::Unreachable(e.to_string()))?;
+        inner.send(req).await
     }
 }

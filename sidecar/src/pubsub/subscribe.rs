@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use component::pubsub::Subscription;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -86,14 +85,8 @@ impl Subscriptions {
     }
 
     async fn ask(&self) -> Result<Vec<Wanted>, String> {
-        let req = Request::get("/dapr/subscribe")
-            .header("Dapr-App-Id", &self.app_id)
-            .body(Body::empty());
-        let response = self
-            .app
-            .send(req.map_err(|e| e.to_string())?)
-            .await
-            .map_err(|e| e.to_string())?;
+        let asked = self.app.ask("/dapr/subscribe", &self.app_id).await;
+        let response = asked.map_err(|e| e.to_string())?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(Vec::new()),
