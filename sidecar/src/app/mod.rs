@@ -7,6 +7,7 @@ mod metrics;
 mod wait;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -28,6 +29,8 @@ use crate::flags::AppConfig;
 
 const IDLE_CONNECTIONS: usize = 64;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Longer than a new app may take to say what it wants.
+const INTRODUCTION: Duration = Duration::from_secs(3);
 
 /// Why the app could not be called.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +89,8 @@ struct Inner {
     channel: Channel,
     permits: Option<Arc<Semaphore>>,
     health: watch::Sender<AppHealth>,
+    /// Its port has accepted a connection.
+    found: AtomicBool,
     pipeline: Pipeline,
     metrics: Option<AppMetrics>,
 }
@@ -123,6 +128,7 @@ impl App {
                 .filter(|t| !t.is_empty()),
             permits: config.max_concurrency.map(|n| Arc::new(Semaphore::new(n))),
             health: watch::channel(AppHealth::Unhealthy).0,
+            found: AtomicBool::new(false),
             config: config.clone(),
             protocol,
             authority,
@@ -157,10 +163,7 @@ impl App {
     /// place among the concurrent calls is held until the body of the answer has
     /// been read.
     pub(crate) async fn send(&self, req: Request<Body>) -> Result<Response, Error> {
-        let inner = self.inner.as_ref().ok_or(Error::NoApp)?;
-        if *inner.health.borrow() == AppHealth::Unhealthy {
-            return Err(Error::Unhealthy);
-        }
+        let inner = self.callable().await?;
         let permit = match &inner.permits {
             Some(permits) => Some(
                 permits
@@ -187,11 +190,25 @@ impl App {
 
     /// The channel for calls of the app's own gRPC methods, which take no place
     /// among the concurrent calls.
-    pub(crate) fn channel(&self) -> Result<Channel, Error> {
+    pub(crate) async fn channel(&self) -> Result<Channel, Error> {
+        Ok(self.callable().await?.channel.clone())
+    }
+
+    /// The app, if it may be called now. One that listens but is still being asked
+    /// what it wants is waited for: the sidecar has said that it is ready.
+    async fn callable(&self) -> Result<&Inner, Error> {
         let inner = self.inner.as_ref().ok_or(Error::NoApp)?;
-        match *inner.health.borrow() {
-            AppHealth::Healthy => Ok(inner.channel.clone()),
-            AppHealth::Unhealthy => Err(Error::Unhealthy),
+        if *inner.health.borrow() == AppHealth::Healthy {
+            return Ok(inner);
+        }
+        if inner.config.health.is_some() || !inner.found.load(Ordering::Acquire) {
+            return Err(Error::Unhealthy);
+        }
+        let mut health = inner.health.subscribe();
+        let accepted = health.wait_for(|h| *h == AppHealth::Healthy);
+        match tokio::time::timeout(INTRODUCTION, accepted).await {
+            Ok(Ok(_)) => Ok(inner),
+            _ => Err(Error::Unhealthy),
         }
     }
 
@@ -199,10 +216,7 @@ impl App {
     pub(crate) async fn grpc(
         &self,
     ) -> Result<(Channel, Option<tokio::sync::OwnedSemaphorePermit>), Error> {
-        let inner = self.inner.as_ref().ok_or(Error::NoApp)?;
-        if *inner.health.borrow() == AppHealth::Unhealthy {
-            return Err(Error::Unhealthy);
-        }
+        let inner = self.callable().await?;
         let permit = match &inner.permits {
             Some(permits) => Some(
                 permits

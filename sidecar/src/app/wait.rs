@@ -1,5 +1,6 @@
 //! Waiting until the app listens.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -40,5 +41,6 @@ impl App {
             pause = (pause * 2).min(PAUSE);
         }
         tracing::info!(target: "dapr.runtime", "application discovered on port {port}");
+        inner.found.store(true, Ordering::Release);
     }
 }

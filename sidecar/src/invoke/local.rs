@@ -299,3 +299,41 @@ pub(crate) fn to_verb(method: &Method) -> Verb {
         _ => Verb::Post,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_an_http_status_or_a_grpc_code() {
+        let message = |content_type: &str| common::InvokeResponse {
+            content_type: content_type.into(),
+            ..Default::default()
+        };
+        let event = [(
+            "Content-Type".to_owned(),
+            headers::list("text/event-stream"),
+        )];
+        for (code, message, headers, expected) in [
+            (404, Some(message("a/b")), Metadata::new(), (404, "a/b")),
+            (0, Some(message("")), Metadata::new(), (0, "")),
+            (5, Some(message("")), Metadata::new(), (5, "")),
+            (0, None, event.into(), (200, "text/event-stream")),
+        ] {
+            let head = wire::InternalInvokeResponse {
+                status: Some(wire::Status {
+                    code,
+                    ..Default::default()
+                }),
+                headers,
+                message,
+                ..Default::default()
+            };
+            let answer = Answer::from_wire(head, Body::empty())
+                .unwrap_or_else(|e| panic!("{e}: {expected:?}"));
+            assert_eq!((answer.code, answer.content_type.as_str()), expected);
+        }
+        let head = wire::InternalInvokeResponse::default();
+        assert!(Answer::from_wire(head, Body::empty()).is_err());
+    }
+}

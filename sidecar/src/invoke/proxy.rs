@@ -39,6 +39,7 @@ async fn forward(invoker: &Invoker, mut req: Request) -> Result<Response, Status
         let channel = me
             .app
             .channel()
+            .await
             .map_err(|e| Status::internal(e.to_string()))?;
         return send(channel, req).await;
     }

@@ -191,3 +191,16 @@ async fn a_blocked_shutdown_keeps_serving_until_the_app_is_unhealthy() {
     healthy.store(false, Ordering::Relaxed);
     assert_eq!(callee.exit_code(DEADLINE).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn a_call_right_after_readiness_waits_for_the_introduction_of_the_app() {
+    let router = Router::new().fallback(|req: Request| async move {
+        if req.uri().path() == "/dapr/config" {
+            // It never says what it wants.
+            std::future::pending::<()>().await;
+        }
+    });
+    let (mesh, app) = (Mesh::new(), serve(router, false).await);
+    let callee = mesh.callee("app", &app, &[]).await;
+    callee.http().get(CALL).await.unwrap().expect_status(200);
+}

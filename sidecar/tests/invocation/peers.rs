@@ -170,15 +170,48 @@ fn old_peer() -> Router {
         .fallback(async || Status::unimplemented("").into_http::<Body>())
 }
 
+/// Makes an app id known at a port of this machine.
+fn register(mesh: &Mesh, id: &str, port: u16) {
+    let entry = json!({
+        "appId": id,
+        "address": format!("127.0.0.1:{port}"),
+        "pid": std::process::id(),
+    });
+    std::fs::write(
+        mesh.apps.path().join(format!("{id}.json")),
+        entry.to_string(),
+    )
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_is_down_is_tried_again_unless_the_body_streams() {
+    let mesh = Mesh::new();
+    register(&mesh, "down", testkit::free_port());
+    let caller = mesh.caller().await;
+    let path = "/v1.0/invoke/down/method/m";
+    let reply = caller.http().post(path, "body").await.unwrap();
+    let message = reply.expect_error(500, "ERR_DIRECT_INVOKE");
+    let expected = "failed to invoke, id: down, err: failed to invoke target down after 3 retries. Error: rpc error: code = Unavailable desc = ";
+    assert!(message.starts_with(expected), "{message}");
+
+    let chunk = futures_util::stream::iter([Ok::<_, std::io::Error>("body")]);
+    let req = Request::post(path).header("host", "localhost");
+    let req = req.body(Body::from_stream(chunk)).unwrap();
+    let (response, _driver) = crate::stream::send(caller.http, req).await;
+    assert_eq!(response.status(), 500);
+    let text = axum::body::to_bytes(response.into_body(), 4096)
+        .await
+        .unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let expected = "failed to invoke, id: down, err: rpc error: code = Unavailable desc = ";
+    assert!(text.contains(expected), "{text}");
+}
+
 #[tokio::test]
 async fn a_peer_that_knows_no_streams_gets_the_call_in_one_message() {
     let (mesh, peer) = (Mesh::new(), serve(old_peer(), false).await);
-    let entry = json!({
-        "appId": "old",
-        "address": format!("127.0.0.1:{}", peer.port),
-        "pid": std::process::id(),
-    });
-    std::fs::write(mesh.apps.path().join("old.json"), entry.to_string()).unwrap();
+    register(&mesh, "old", peer.port);
     let caller = mesh.caller().await;
     let http = caller.http();
     let reply = http
@@ -186,4 +219,50 @@ async fn a_peer_that_knows_no_streams_gets_the_call_in_one_message() {
         .await
         .unwrap();
     assert_eq!(reply.expect_status(200).text(), "m+body");
+}
+
+#[tokio::test]
+async fn invoke_service_passes_the_answer_of_a_grpc_app() {
+    let (mesh, app) = (Mesh::new(), serve(crate::support::grpc_app(), false).await);
+    let callee = mesh.callee("app", &app, &["--app-protocol", "grpc"]).await;
+    let caller = mesh.caller().await;
+    for port in [callee.grpc, caller.grpc] {
+        let address = format!("http://127.0.0.1:{port}");
+        let mut client = DaprClient::connect(address).await.unwrap();
+        let call = |method: &str| InvokeServiceRequest {
+            id: "app".into(),
+            message: Some(InvokeRequest {
+                method: method.into(),
+                content_type: "text/plain".into(),
+                ..Default::default()
+            }),
+        };
+        let mut request = tonic::Request::new(call("m"));
+        let metadata = request.metadata_mut();
+        metadata.insert("x-own", "1".parse().unwrap());
+        metadata.insert_bin(
+            "x-raw-bin",
+            tonic::metadata::MetadataValue::from_bytes(&[0, 255]),
+        );
+        let response = client.invoke_service(request).await.unwrap();
+        assert_eq!(response.metadata().get("x-app").unwrap(), "grpc");
+        assert_eq!(response.metadata().get("dapr-http-status"), None);
+        let data = response.into_inner().data.unwrap();
+        let seen: serde_json::Value = serde_json::from_slice(&data.value).unwrap();
+        assert_eq!(seen["method"], "m");
+        assert_eq!(seen["headers"]["x-own"], "1");
+        let raw = seen["headers"]["x-raw-bin"].as_str().unwrap();
+        assert_eq!(raw.trim_end_matches('='), "AP8");
+        assert_eq!(seen["headers"]["dapr-content-type"], "application/grpc");
+
+        let refused = client.invoke_service(call("fail")).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.message()),
+            (Code::NotFound, "no such order")
+        );
+        let details: proto::google::rpc::Status =
+            prost::Message::decode(refused.details()).unwrap();
+        let info: proto::google::rpc::ErrorInfo = details.details[0].to_msg().unwrap();
+        assert_eq!(info.reason, "GONE");
+    }
 }

@@ -44,7 +44,7 @@ fn peak(sidecar: &Sidecar) -> u64 {
 }
 
 /// One request on a connection of its own; the set drives the connection.
-async fn send(port: u16, req: Request) -> (Response, JoinSet<()>) {
+pub(crate) async fn send(port: u16, req: Request) -> (Response, JoinSet<()>) {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let io = TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
