@@ -8,6 +8,16 @@
 
 mod redacted;
 
+/// What this project adds to the protocols.
+pub mod dapr_rs {
+    /// Listing the keys of a state store.
+    pub mod state {
+        pub mod v1alpha1 {
+            tonic::include_proto!("dapr_rs.state.v1alpha1");
+        }
+    }
+}
+
 /// The packages below `dapr.proto`.
 pub mod dapr {
     /// Types that several packages share.

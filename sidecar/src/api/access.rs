@@ -78,7 +78,8 @@ impl Access {
 
     /// Whether a gRPC method, as its full path, may be called.
     pub(crate) fn grpc(&self, path: &str) -> bool {
-        let Some(method) = path.strip_prefix("/dapr.proto.runtime.v1.Dapr/") else {
+        let ours = path.strip_prefix("/dapr_rs.state.v1alpha1.StateKeys/");
+        let Some(method) = path.strip_prefix("/dapr.proto.runtime.v1.Dapr/").or(ours) else {
             return !path.starts_with("/dapr.proto.runtime.") || self.grpc.allowed.is_empty();
         };
         let groups = || {
@@ -137,7 +138,7 @@ const GRPC: &[(&str, &[&str])] = &[
             "ExecuteStateTransaction",
         ],
     ),
-    ("v1alpha1/state", &["QueryStateAlpha1"]),
+    ("v1alpha1/state", &["QueryStateAlpha1", "ListKeysAlpha1"]),
     ("v1/publish", &["PublishEvent", "BulkPublishEvent"]),
     ("v1alpha1/publish", &["BulkPublishEventAlpha1"]),
     ("v1alpha1/subscribe", &["SubscribeTopicEventsAlpha1"]),
@@ -307,6 +308,7 @@ mod tests {
     fn grpc_methods_follow_their_group() {
         let state = "/dapr.proto.runtime.v1.Dapr/GetState";
         let secret = "/dapr.proto.runtime.v1.Dapr/GetSecret";
+        let keys = "/dapr_rs.state.v1alpha1.StateKeys/ListKeysAlpha1";
         for (allowed, denied, path, expected) in [
             (&[][..], &[][..], state, true),
             (&["state v1 grpc"][..], &[], state, true),
@@ -315,6 +317,8 @@ mod tests {
             (&["unknown v1 grpc"], &[], secret, true),
             (&[], &["secrets v1 grpc"], secret, false),
             (&["state v1 grpc"], &[], "/orders.Orders/Get", true),
+            (&["state v1 grpc"], &[], keys, false),
+            (&["state v1alpha1 grpc"], &[], keys, true),
         ] {
             let access = Access::new(rules(allowed), rules(denied));
             assert_eq!(access.grpc(path), expected, "{allowed:?} {denied:?} {path}");

@@ -3,8 +3,10 @@
 use component::state::{Metadata, Value};
 use proto::dapr::common::v1 as common;
 use proto::dapr::runtime::v1 as rt;
+use proto::dapr_rs::state::v1alpha1 as ours;
+use proto::dapr_rs::state::v1alpha1::state_keys_server::StateKeys;
 use serde_json::value::RawValue;
-use tonic::Status;
+use tonic::{Request, Response, Status};
 
 use super::{BulkGetError, Change, Delete, Save, SaveError, State, TransactError};
 use crate::api::errors::state as errors;
@@ -140,6 +142,26 @@ pub(crate) async fn query(
         token: page.token,
         metadata: page.metadata,
     })
+}
+
+/// The service that lists keys.
+pub(crate) struct Keys(pub(crate) State);
+
+#[tonic::async_trait]
+impl StateKeys for Keys {
+    async fn list_keys_alpha1(
+        &self,
+        request: Request<ours::ListKeysRequest>,
+    ) -> Result<Response<ours::ListKeysResponse>, Status> {
+        let req = request.into_inner();
+        let store = self.0.store(&req.store_name, None).await?;
+        let token = Some(req.token).filter(|t| !t.is_empty());
+        let page = store.keys(&req.prefix, req.page_size, token).await?;
+        Ok(Response::new(ours::ListKeysResponse {
+            keys: page.keys,
+            token: page.token.unwrap_or_default(),
+        }))
+    }
 }
 
 fn save_status(error: SaveError) -> Status {

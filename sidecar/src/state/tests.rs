@@ -213,6 +213,15 @@ async fn keys_are_listed_by_prefix_in_pages() {
     }
     all.sort();
     assert_eq!(all, ["Order-3", "order%", "order-1", "order-2", "x"]);
+    use proto::dapr_rs::state::v1alpha1::{ListKeysRequest, state_keys_server::StateKeys};
+    let wanted = ListKeysRequest {
+        store_name: "s".into(),
+        prefix: "order-".into(),
+        ..Default::default()
+    };
+    let service = grpc::Keys(state.clone());
+    let page = service.list_keys_alpha1(tonic::Request::new(wanted)).await;
+    assert_eq!(page.unwrap().into_inner().keys, ["order-1", "order-2"]);
     let req = Request::get("/v1.0-alpha1/state/s/keys?pageSize=x")
         .body(Body::empty())
         .unwrap();

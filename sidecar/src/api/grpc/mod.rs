@@ -16,6 +16,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue};
 use hyper::body::Incoming;
 use proto::dapr::runtime::v1::dapr_server::DaprServer;
+use proto::dapr_rs::state::v1alpha1::state_keys_server::StateKeysServer;
 use tonic::Status;
 use tower::Service;
 
@@ -27,6 +28,7 @@ use super::errors::absent;
 use super::log::ApiLog;
 use super::metrics::GrpcMetrics;
 use crate::invoke::Invoker;
+use crate::state::grpc::Keys;
 
 /// What stands in front of the methods, outermost first.
 pub(crate) struct Layers {
@@ -45,11 +47,13 @@ pub(crate) struct GrpcApi {
 impl GrpcApi {
     /// `max_message` is the largest message in bytes, both ways.
     pub(crate) fn new(layers: Layers, api: Api, invoker: Invoker, max_message: usize) -> Self {
+        let keys = StateKeysServer::new(Keys(api.state.clone()));
         let dapr = DaprServer::new(api)
             .max_decoding_message_size(max_message)
             .max_encoding_message_size(max_message);
         let reflection = Reflection::default();
         let router = tonic::service::Routes::new(dapr)
+            .add_service(keys)
             .prepare()
             .into_axum_router();
         let router = router.fallback(move |req: Request| {

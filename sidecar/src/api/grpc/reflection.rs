@@ -32,6 +32,7 @@ fn build() -> Result<Router, tonic_reflection::server::Error> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
             .with_service_name("dapr.proto.runtime.v1.Dapr")
+            .with_service_name("dapr_rs.state.v1alpha1.StateKeys")
     };
     let mut routes = tonic::service::Routes::builder();
     routes
