@@ -22,14 +22,14 @@ pub(super) fn push_now(out: &mut String) {
     let now = Timestamp::now();
     SECOND.with_borrow_mut(|second| {
         if second.at != now.as_second() {
-            *second = Second::new(now, TimeZone::system());
+            *second = Second::new(now, &TimeZone::system());
         }
         second.push(now, out);
     });
 }
 
 impl Second {
-    fn new(time: Timestamp, zone: TimeZone) -> Self {
+    fn new(time: Timestamp, zone: &TimeZone) -> Self {
         let offset = zone.to_offset(time);
         let zone = match offset.seconds() {
             0 => "Z".to_owned(),
@@ -71,7 +71,7 @@ mod tests {
         let time: Timestamp = time.parse().unwrap();
         let mut out = String::new();
         let zone = TimeZone::fixed(jiff::tz::offset(offset_hours));
-        Second::new(time, zone).push(time, &mut out);
+        Second::new(time, &zone).push(time, &mut out);
         assert_eq!(out, expected);
     }
 

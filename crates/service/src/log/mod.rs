@@ -132,6 +132,12 @@ pub fn init(options: &Options) -> Result<Handle, String> {
     })
 }
 
+/// Starts logging as the flags say; a fatal line and the exit code when they
+/// cannot be followed.
+pub fn begin(parsed: &Parsed, scope: &str) -> Result<Handle, ExitCode> {
+    init(&Options::from_flags(parsed)).map_err(|e| fatal(scope, &e))
+}
+
 /// Logs the reason why the process ends, and answers its exit code.
 pub fn fatal(scope: &str, message: &str) -> ExitCode {
     write_now(Level::Fatal, scope, message, &[]);
