@@ -165,7 +165,7 @@ impl Sidecar {
 
         let routes = state::http::routes(state.clone(), &config.app_id)
             .and(secrets::http::routes(secrets.clone()))
-            .and(crate::pubsub::http::routes(pubsub.clone()))
+            .and(crate::pubsub::http::routes(&pubsub))
             .and(crate::metadata::http::routes(metadata.clone()))
             .and(healthz.routes())
             .and(shutdown.routes())

@@ -12,7 +12,7 @@ use crate::api::errors::pubsub as errors;
 use crate::api::http::{Group, Routes};
 use crate::api::path::{self, param};
 
-pub(crate) fn routes(brokers: Brokers) -> Routes {
+pub(crate) fn routes(brokers: &Brokers) -> Routes {
     let bulk = || post(bulk).put(bulk).with_state(brokers.clone());
     let publish = post(publish).put(publish).with_state(brokers.clone());
     let (v1, alpha1) = (

@@ -1,0 +1,45 @@
+//! The Dapr operator: serves resources to sidecars and keeps the cluster in step with them.
+//!
+//! So far it has its whole command line; the service itself comes later, and the
+//! process says so.
+
+pub mod flags;
+
+use std::process::ExitCode;
+
+use service::flags::Parsed;
+
+/// Checks what the flags say and ends.
+pub fn main(flags: &Parsed) -> ExitCode {
+    const SCOPE: &str = "dapr.operator";
+    if let Err(code) = service::log::begin(flags, SCOPE) {
+        return code;
+    }
+    if let Err(e) = check(flags) {
+        return service::log::fatal("dapr.operator.options", &e);
+    }
+    service::log::fatal(
+        SCOPE,
+        "the operator is not part of this release yet: only its command line is",
+    )
+}
+
+/// Upstream refuses these values before it does anything.
+fn check(flags: &Parsed) -> Result<(), String> {
+    let text = flags.string("watch-interval");
+    let off = ["0", "false", "f", "no", "off", "once"];
+    if off.contains(&text.to_lowercase().as_str()) {
+        return Ok(());
+    }
+    let interval = service::duration::parse_nanos(text)
+        .map_err(|e| format!("invalid value for watch-interval: {e}"))?;
+    if interval < 1_000_000_000 {
+        return Err(
+            "invalid watch-interval value: if not '0' or 'once', must be at least 1s".into(),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! The Dapr scheduler: keeps jobs and reminders and fires them when they are due.
+//!
+//! So far it has its whole command line; the service itself comes later, and the
+//! process says so.
+
+pub mod flags;
+
+use std::process::ExitCode;
+
+use service::flags::Parsed;
+
+/// Checks what the flags say and ends.
+pub fn main(flags: &Parsed) -> ExitCode {
+    const SCOPE: &str = "dapr.scheduler";
+    if let Err(code) = service::log::begin(flags, SCOPE) {
+        return code;
+    }
+    if let Err(e) = check(flags) {
+        return service::log::fatal("dapr.scheduler", &e);
+    }
+    service::log::fatal(
+        SCOPE,
+        "the scheduler is not part of this release yet: only its command line is",
+    )
+}
+
+/// Values that contradict each other end the start.
+fn check(flags: &Parsed) -> Result<(), String> {
+    let (embed, endpoints) = (
+        flags.boolean("etcd-embed"),
+        flags.strings("etcd-client-endpoints"),
+    );
+    if embed && !endpoints.is_empty() {
+        return Err("cannot use --etcd-client-endpoints with --etcd-embed".into());
+    }
+    if !embed && endpoints.is_empty() {
+        let text = "must specify --etcd-client-endpoints when not using embedded etcd";
+        return Err(text.into());
+    }
+    if !flags.string("kubeconfig").is_empty() && flags.string("mode") != "kubernetes" {
+        return Err("kubeconfig flag is only valid in --mode=kubernetes".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
