@@ -28,11 +28,13 @@ pub struct Connection {
     pub password: Option<Sensitive>,
     /// File of the authorities to trust (PEM), in place of the connection string's `sslrootcert`.
     pub ssl_root_cert: Option<String>,
-    /// Most connections of the pool when above 1; 4 per processor otherwise.
+    /// Most connections of the pool when above 1; otherwise one per processor, and at least 4.
     pub max_conns: Option<i64>,
-    /// How long a connection may be idle before it is checked again.
+    /// How long an unused connection is kept, 30 minutes by default.
     pub connection_max_idle_time: Option<Seconds>,
-    /// `cache_statement` (the default), `cache_describe`, `describe_exec`, `exec` or `simple_protocol`. All prepare and keep their statements here, except `exec` and `simple_protocol`, which suit poolers in transaction mode.
+    /// `cache_statement` (the default) keeps statements prepared in the server;
+    /// `cache_describe`, `describe_exec`, `exec` and `simple_protocol` keep nothing
+    /// there, which poolers in transaction mode need.
     pub query_exec_mode: Option<String>,
     /// Not supported: sign in with Microsoft Entra ID.
     #[serde(rename = "useAzureAD")]

@@ -19,6 +19,7 @@ pub(crate) fn describe(error: &tokio_postgres::Error, address: &str) -> Error {
             ErrorKind::Unauthorized
         }
         code if *code == SqlState::INSUFFICIENT_PRIVILEGE => ErrorKind::Unauthorized,
+        code if *code == SqlState::INVALID_CATALOG_NAME => ErrorKind::InvalidConfig,
         code if *code == SqlState::T_R_SERIALIZATION_FAILURE
             || *code == SqlState::T_R_DEADLOCK_DETECTED =>
         {

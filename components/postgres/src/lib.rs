@@ -3,14 +3,20 @@
 //! Both versions are one store; what differs between their tables is in
 //! `layout/`. Connections come from a pool and keep their prepared statements.
 
-mod cleanup;
 mod config;
 mod connect;
+mod driver;
+mod dsn;
 mod error;
 mod layout;
+mod lease;
 mod migrate;
 mod query;
+mod settings;
+mod state;
 mod store;
+mod tls;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +24,7 @@ mod tests;
 use component::{Descriptor, Registry};
 
 pub use config::{ConfigV1, ConfigV2, Connection};
-pub use store::{PostgresV1, PostgresV2};
+pub use state::{PostgresV1, PostgresV2};
 
 const TESTED: &str = "postgresql 15 (Debian): plain and TLS";
 

@@ -1,88 +1,91 @@
 //! Bringing the tables up to date, by one process at a time.
 
 use component::Result;
-use deadpool_postgres::{Client, Pool};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
 use crate::config::Tables;
-use crate::error::{describe, no_connection};
+use crate::connect::Connections;
+use crate::lease::Lease;
 
 /// Runs the steps above the level that the metadata table has. Other processes
 /// wait at the lock row, which a transaction of its own holds meanwhile.
 pub(crate) async fn run(
-    pool: &Pool,
-    address: &str,
+    connections: &Connections,
     tables: &Tables,
     steps: &[String],
 ) -> Result<()> {
-    let fail = |e| describe(&e, address);
-    let mut lock = pool.get().await.map_err(|e| no_connection(&e, address))?;
     let metadata = &tables.metadata;
-    let create = format!(
-        "CREATE TABLE IF NOT EXISTS {metadata} (key text NOT NULL PRIMARY KEY, value text NOT NULL)"
-    );
-    create_table(&lock, &create).await.map_err(fail)?;
+    let lock = connections.lease().await?;
+    make_metadata(&lock, metadata).await?;
     let row = format!(
         "INSERT INTO {metadata} (key, value) VALUES ('lock', 'lock') ON CONFLICT (key) DO NOTHING"
     );
-    lock.batch_execute(&row).await.map_err(fail)?;
-    let held = lock.transaction().await.map_err(fail)?;
-    held.query(
-        &format!("SELECT key FROM {metadata} WHERE key = 'lock' FOR UPDATE"),
-        &[],
-    )
-    .await
-    .map_err(fail)?;
+    let hold = format!("SELECT key FROM {metadata} WHERE key = 'lock' FOR UPDATE");
+    for statement in [&row, "BEGIN", &hold] {
+        lock.batch(statement).await.map_err(|e| lock.failed(&e))?;
+    }
     // The work is done on another connection: rolling back the lock undoes nothing.
-    let worker = pool.get().await.map_err(|e| no_connection(&e, address))?;
+    let worker = connections.lease().await?;
     let key = format!("migrations{}", tables.suffix);
-    let level = worker
-        .query_opt(
-            &format!("SELECT value FROM {metadata} WHERE key = $1"),
-            &[&key],
-        )
-        .await;
-    let level: usize = level
-        .map_err(fail)?
-        .and_then(|r| r.get::<_, String>(0).parse().ok())
-        .unwrap_or(0);
+    // Version 1 notes one level for all tables beside one metadata table: a table
+    // that is not there begins at the bottom whatever the level says.
+    let level = if exists(&worker, &tables.state).await? {
+        level(&worker, metadata, &key).await?
+    } else {
+        0
+    };
     for (i, step) in steps.iter().enumerate().skip(level) {
-        worker
-            .batch_execute(&format!("BEGIN; {step}; COMMIT"))
-            .await
-            .map_err(fail)?;
-        let save = format!(
-            "INSERT INTO {metadata} (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value"
+        // Names were checked for quotes. One transaction, so that no step is
+        // done without being noted.
+        let noted = format!(
+            "BEGIN; {step}; INSERT INTO {metadata} (key, value) VALUES ('{key}', '{}') \
+             ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value; COMMIT",
+            i + 1
         );
-        worker
-            .execute(&save, &[&key, &(i + 1).to_string()])
-            .await
-            .map_err(fail)?;
+        worker.batch(&noted).await.map_err(|e| worker.failed(&e))?;
     }
-    held.rollback().await.map_err(fail)
+    worker.done();
+    lock.batch("ROLLBACK").await.map_err(|e| lock.failed(&e))?;
+    lock.done();
+    Ok(())
 }
 
-/// Two processes that create a table at once may collide inside the server, which
-/// then has the table.
-async fn create_table(client: &Client, statement: &str) -> Result<(), tokio_postgres::Error> {
-    match client.batch_execute(statement).await {
-        Err(e) if e.code() == Some(&tokio_postgres::error::SqlState::UNIQUE_VIOLATION) => {
-            client.batch_execute(statement).await
-        }
-        other => other,
+/// Asks first, because an account may use tables that it may not create.
+async fn make_metadata(lease: &Lease<'_>, metadata: &str) -> Result<()> {
+    let create = format!(
+        "CREATE TABLE IF NOT EXISTS {metadata} (key text NOT NULL PRIMARY KEY, value text NOT NULL)"
+    );
+    if exists(lease, metadata).await? {
+        return Ok(());
+    }
+    match lease.batch(&create).await {
+        // Two processes that create a table at once may collide inside the
+        // server, which then has the table.
+        Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(()),
+        other => other.map_err(|e| lease.failed(&e)),
     }
 }
 
-/// Numbers the rows in the order of their creation.
-pub(crate) fn row_ids(table: &str, bare: &str, created: &str) -> String {
-    format!(
-        "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS row_id bigint; \
-         UPDATE {table} SET row_id = numbered.n FROM \
-         (SELECT key, row_number() OVER (ORDER BY {created}, key) AS n FROM {table}) AS numbered \
-         WHERE {table}.key = numbered.key; \
-         ALTER TABLE {table} ALTER COLUMN row_id SET NOT NULL; \
-         ALTER TABLE {table} ALTER COLUMN row_id ADD GENERATED BY DEFAULT AS IDENTITY; \
-         SELECT setval(pg_get_serial_sequence('{table}', 'row_id'), \
-         (SELECT COALESCE(MAX(row_id), 0) + 1 FROM {table}), false); \
-         CREATE UNIQUE INDEX IF NOT EXISTS {bare}_row_id_uidx ON {table} (row_id)"
-    )
+async fn exists(lease: &Lease<'_>, table: &str) -> Result<bool> {
+    let found = lease
+        .once(
+            "SELECT 1 WHERE to_regclass($1) IS NOT NULL",
+            &[(&table, Type::TEXT)],
+        )
+        .await?;
+    Ok(!found.is_empty())
+}
+
+async fn level(lease: &Lease<'_>, metadata: &str, key: &str) -> Result<usize> {
+    let rows = lease
+        .once(
+            &format!("SELECT value FROM {metadata} WHERE key = $1"),
+            &[(&key, Type::TEXT)],
+        )
+        .await?;
+    Ok(rows
+        .first()
+        .and_then(|row| row.get::<_, String>("value").parse().ok())
+        .unwrap_or(0))
 }

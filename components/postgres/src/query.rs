@@ -43,7 +43,7 @@ impl Search {
         let query: Query = serde_json::from_slice(query)
             .map_err(|e| Error::invalid(format!("failed to parse JSON query body: {e}")))?;
         let mut params = Vec::new();
-        let mut sql = format!("SELECT key, value::text AS value, xmin::text AS etag FROM {table}");
+        let mut sql = format!("SELECT key, value, xmin::text AS etag FROM {table}");
         if !matches!(&query.filter, Json::Null)
             && query.filter.as_object().is_none_or(|m| !m.is_empty())
         {
@@ -201,7 +201,7 @@ mod tests {
     fn check(query: &str, expected: Result<(&str, &[&str]), &str>) {
         match (Search::build("state", query.as_bytes()), expected) {
             (Ok(got), Ok((sql, params))) => {
-                let head = "SELECT key, value::text AS value, xmin::text AS etag FROM state";
+                let head = "SELECT key, value, xmin::text AS etag FROM state";
                 assert_eq!(got.sql.strip_prefix(head), Some(sql), "{query}");
                 assert_eq!(got.params, params, "{query}");
             }

@@ -3,37 +3,50 @@
 pub(crate) mod v1;
 pub(crate) mod v2;
 
-use bytes::Bytes;
+use std::error::Error as StdError;
+
+use bytes::{BufMut, Bytes, BytesMut};
 use component::state::Value;
 use component::{Error, Result};
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-/// The statements of a store. Parameters of the writes are, in this order: key,
-/// value, marker, seconds to live (or null), ETag.
-pub(crate) struct Statements {
-    pub(crate) get: String,
-    pub(crate) get_many: String,
-    pub(crate) set: String,
-    pub(crate) set_first: String,
-    pub(crate) set_etag: String,
-    pub(crate) delete: String,
-    pub(crate) delete_etag: String,
-    pub(crate) keys: String,
-    pub(crate) keys_page: String,
-    pub(crate) expired: String,
+/// A statement with the types of its parameters, so that the server need not be
+/// asked for them.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) sql: String,
+    pub(crate) types: &'static [Type],
 }
 
-/// A value as it is bound to a statement.
-pub(crate) struct Bound {
-    pub(crate) value: Box<dyn ToSql + Send + Sync>,
-    /// Whether version 1 marks the value as bytes.
-    pub(crate) binary: bool,
+impl Statement {
+    pub(crate) fn new(types: &'static [Type], sql: String) -> Self {
+        Self { sql, types }
+    }
+}
+
+/// The statements of a store. Parameters of the writes are, in this order: key,
+/// value, marker (version 1), seconds to live (or null), ETag.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    pub(crate) get: Statement,
+    pub(crate) get_many: Statement,
+    pub(crate) set: Statement,
+    pub(crate) set_first: Statement,
+    pub(crate) set_etag: Statement,
+    pub(crate) delete: Statement,
+    pub(crate) delete_etag: Statement,
+    /// Pattern, last row of the page before, most rows (null for all).
+    pub(crate) keys: Statement,
+    pub(crate) expired: Statement,
 }
 
 /// A version of the tables.
 pub(crate) trait Layout: Send + Sync + 'static {
-    /// Writes take the marker of binary values.
+    /// An ETag as it is bound.
+    type Etag: ToSql + Send + Sync;
+
+    /// Whether writes take the marker of binary values.
     const MARKED: bool;
 
     fn statements(table: &str) -> Statements;
@@ -41,20 +54,67 @@ pub(crate) trait Layout: Send + Sync + 'static {
     /// The steps that bring the tables up to date, from level 1 on.
     fn migrations(table: &str) -> Vec<String>;
 
-    fn bind(value: Value) -> Bound;
+    /// The value as it is bound, and whether version 1 marks it as bytes.
+    fn bind(value: Value) -> (Payload, bool);
 
-    /// The ETag as it is bound.
-    fn etag(text: &str) -> Result<Box<dyn ToSql + Send + Sync>>;
+    fn etag(text: &str) -> Result<Self::Etag>;
 
     /// The value in the columns `value` and, in version 1, `isbinary`.
     fn value(row: &Row) -> Result<Bytes>;
 }
 
+pub(crate) const KEY: &[Type] = &[Type::TEXT];
+pub(crate) const KEYS: &[Type] = &[Type::TEXT_ARRAY];
+pub(crate) const PAGE: &[Type] = &[Type::TEXT, Type::INT8, Type::INT8];
+
+/// JSON text or bytes, written to the connection without another copy.
+#[derive(Debug)]
+pub(crate) struct Payload(pub(crate) Bytes);
+
+/// The format version in front of binary `jsonb`.
+const JSONB: u8 = 1;
+
+impl ToSql for Payload {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        if *ty == Type::JSONB {
+            out.put_u8(JSONB);
+        }
+        out.put_slice(&self.0);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::JSONB | Type::BYTEA)
+    }
+
+    to_sql_checked!();
+}
+
+/// The other direction, still in the buffer of the row.
+pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        if *ty != Type::JSONB {
+            return Ok(Self(raw));
+        }
+        match raw.split_first() {
+            Some((&JSONB, text)) => Ok(Self(text)),
+            _ => Err("the server sends an unknown format of jsonb".into()),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::JSONB | Type::BYTEA)
+    }
+}
+
 /// A column of a row that has to be there.
-pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
-    row: &'a Row,
-    name: &str,
-) -> Result<T> {
+pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T> {
     row.try_get(name).map_err(|e| {
         Error::internal(format!(
             "column {name} of the state table cannot be read: {e}"
@@ -62,7 +122,19 @@ pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
     })
 }
 
-/// The name of an index: a schema is not a part of it.
-pub(crate) fn bare(table: &str) -> &str {
-    table.rsplit('.').next().unwrap_or(table)
+/// Numbers the rows in the order of their creation. The index has the table's
+/// name without its schema.
+fn row_ids(table: &str, created: &str) -> String {
+    let bare = table.rsplit('.').next().unwrap_or(table);
+    format!(
+        "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS row_id bigint; \
+         UPDATE {table} SET row_id = numbered.n FROM \
+         (SELECT key, row_number() OVER (ORDER BY {created}, key) AS n FROM {table}) AS numbered \
+         WHERE {table}.key = numbered.key; \
+         ALTER TABLE {table} ALTER COLUMN row_id SET NOT NULL; \
+         ALTER TABLE {table} ALTER COLUMN row_id ADD GENERATED BY DEFAULT AS IDENTITY; \
+         SELECT setval(pg_get_serial_sequence('{table}', 'row_id'), \
+         (SELECT COALESCE(MAX(row_id), 0) + 1 FROM {table}), false); \
+         CREATE UNIQUE INDEX IF NOT EXISTS {bare}_row_id_uidx ON {table} (row_id)"
+    )
 }

@@ -2,6 +2,7 @@ mod durability;
 mod files;
 mod grouping;
 mod layout;
+mod suite;
 
 use std::path::Path;
 
