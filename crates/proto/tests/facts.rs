@@ -4,6 +4,8 @@
 //! its columns. The descriptors are written down in the same form, and the two
 //! sets of lines have to be equal; so nothing can be missing, extra or different.
 
+#![allow(clippy::unwrap_used)] // The helpers are parts of the tests.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
