@@ -29,7 +29,7 @@ pub use state::{PostgresV1, PostgresV2};
 const TESTED: &str = "postgresql 15 (Debian): plain and TLS";
 
 /// Adds `state.postgresql` (also named `state.postgres`) in both versions;
-/// version 1 is meant when a resource names none.
+/// version 1 is meant when a resource names none. YugabyteDB has version 2 only.
 pub fn register(registry: &mut Registry) {
     registry.state::<PostgresV1>(Descriptor {
         aliases: &["postgres"],
@@ -39,7 +39,7 @@ pub fn register(registry: &mut Registry) {
         ..Descriptor::new("postgresql", "PostgreSQL")
     });
     registry.state::<PostgresV2>(Descriptor {
-        aliases: &["postgres"],
+        aliases: &["postgres", "yugabyte", "yugabytedb"],
         version: "v2",
         features: &["ETAG", "TRANSACTIONAL", "TTL", "KEYS_LIKE"],
         tested_with: TESTED,
