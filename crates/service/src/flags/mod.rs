@@ -6,6 +6,7 @@
 
 mod csv;
 mod exit;
+pub mod facts;
 mod help;
 mod number;
 mod parse;
