@@ -1,35 +1,17 @@
 use service::flags::Parsed;
+use service::flags::facts::{assert_exits, assert_flags};
 
 use super::*;
 
 fn parsed(args: &[&str]) -> Parsed {
-    let args = args.iter().map(|a| (*a).into());
-    match flags::flags().parse(args, &|_| None) {
-        Ok(parsed) => parsed,
-        Err(exit) => panic!("{exit:?}"),
-    }
+    let parsed = flags::flags().parse(args.iter().map(|a| (*a).into()), &|_| None);
+    parsed.unwrap_or_else(|exit| panic!("{exit:?}"))
 }
 
-/// Name, type and default of every flag, as the interface has them.
 #[test]
 fn flags_are_those_of_the_interface() {
-    let set = flags::flags();
-    let own = set
-        .iter()
-        .filter(|f| !["version", "build-info"].contains(&f.name()));
-    let got: Vec<String> = own
-        .map(|f| {
-            format!("{} {} {}", f.name(), f.type_name(), f.default_value())
-                .trim()
-                .to_owned()
-        })
-        .collect();
-    let home = std::env::var("HOME").unwrap_or_default();
-    let temporary = std::env::temp_dir().display().to_string();
-    let facts = include_str!("../tests/flags.txt")
-        .replace("$HOME", &home)
-        .replace("$TMP", &temporary);
-    assert_eq!(got, facts.lines().collect::<Vec<_>>());
+    assert_flags(&flags::flags(), include_str!("../tests/flags.txt"));
+    assert_exits(&flags::flags());
 }
 
 #[test]
@@ -49,15 +31,4 @@ fn what_cannot_work_is_refused_in_upstreams_words() {
         assert!(error.starts_with(text), "{error}");
     }
     assert_eq!(check(&parsed(&["--watch-interval", "once"])), Ok(()));
-}
-
-#[test]
-fn unknown_flags_help_and_version_end_with_their_codes() {
-    for (arg, code) in [("--no-such-flag", 2), ("--help", 0), ("--version", 0)] {
-        let exit = flags::flags()
-            .parse([arg.into()].into_iter(), &|_| None)
-            .err()
-            .unwrap();
-        assert_eq!(exit.code, code, "{arg}");
-    }
 }

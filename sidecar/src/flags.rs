@@ -125,3 +125,14 @@ pub struct HealthConfig {
     pub timeout: Duration,
     pub threshold: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use service::flags::facts::{assert_exits, assert_flags};
+
+    #[test]
+    fn flags_are_those_of_the_interface() {
+        assert_flags(&super::flags(), include_str!("../tests/flags.txt"));
+        assert_exits(&super::flags());
+    }
+}
