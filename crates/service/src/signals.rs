@@ -84,3 +84,26 @@ impl Signals {
         while self.next().await != Signal::Shutdown {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::process::Command;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A second SIGTERM would end the test process, as it should.
+    #[tokio::test]
+    async fn a_hangup_reloads_and_a_termination_stops() {
+        let mut signals = Signals::install().unwrap();
+        let pid = std::process::id().to_string();
+        for (name, expected) in [("-HUP", Signal::Reload), ("-TERM", Signal::Shutdown)] {
+            let sent = Command::new("kill").args([name, &pid]).status().await;
+            assert!(sent.unwrap().success());
+            let got = timeout(Duration::from_secs(30), signals.next()).await;
+            assert_eq!(got.unwrap(), expected);
+        }
+    }
+}
