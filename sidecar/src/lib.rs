@@ -46,9 +46,10 @@ pub fn main(flags: &Parsed) -> ExitCode {
         app_id,
         ..service::log::Options::from_flags(flags)
     };
-    if let Err(e) = service::log::init(&options) {
-        return service::log::fatal(SCOPE, &e);
-    }
+    let log = match service::log::init(&options) {
+        Ok(log) => log,
+        Err(e) => return service::log::fatal(SCOPE, &e),
+    };
     tracing::info!(
         target: SCOPE,
         "Starting Dapr Runtime -- version {} -- commit {}", service::VERSION, service::COMMIT
@@ -58,7 +59,7 @@ pub fn main(flags: &Parsed) -> ExitCode {
         Ok(config) => config,
         Err(e) => return fatal(&e),
     };
-    match runtime.block_on(run::until_stopped(&config)) {
+    match runtime.block_on(run::until_stopped(&config, &log)) {
         Ok(run::End::Stopped) => {
             tracing::info!(target: SCOPE, "Daprd shutdown gracefully");
             ExitCode::SUCCESS

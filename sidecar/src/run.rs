@@ -11,6 +11,7 @@ use resources::load::read_configurations;
 use service::Tasks;
 use service::flags::process_env;
 use service::health::Health;
+use service::log::Handle;
 use service::metrics::{LATENCY_BUCKETS, Registry as MetricsRegistry};
 use service::signals::{Signal, Signals};
 use tokio::net::TcpListener;
@@ -49,13 +50,13 @@ pub(crate) enum End {
 /// Runs the sidecar until it is told to stop; a SIGHUP, or a change of what is
 /// read only at start, builds it again. The error follows
 /// `Fatal error from runtime: `.
-pub(crate) async fn until_stopped(config: &Config) -> Result<End, String> {
+pub(crate) async fn until_stopped(config: &Config, log: &Handle) -> Result<End, String> {
     let mut signals =
         Signals::install().map_err(|e| format!("failed to listen for signals: {e}"))?;
     loop {
         let tasks = Tasks::new();
         let sidecar = Sidecar::start(config, &tasks).await?;
-        let next = sidecar.wait(config, &mut signals).await;
+        let next = sidecar.wait(config, &mut signals, log).await;
         if next == Ok(Next::Stop(true)) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             return Ok(End::Forced);
@@ -238,18 +239,30 @@ impl Sidecar {
     }
 
     /// Until somebody or something asks for another state of affairs.
-    async fn wait(&self, config: &Config, signals: &mut Signals) -> Result<Next, String> {
+    async fn wait(
+        &self,
+        config: &Config,
+        signals: &mut Signals,
+        log: &Handle,
+    ) -> Result<Next, String> {
         let mut asked = self.asked.clone();
-        tokio::select! {
-            ended = self.loader.ended() => ended.map(|()| Next::Restart),
-            asked = asked.wait_for(|a| *a != Asked::Nothing) => {
-                Ok(Next::Stop(asked.is_ok_and(|a| *a == Asked::Forced)))
-            }
-            signal = signals.next() => match signal {
-                Signal::Reload => Ok(Next::Restart),
+        loop {
+            let signal = tokio::select! {
+                ended = self.loader.ended() => return ended.map(|()| Next::Restart),
+                asked = asked.wait_for(|a| *a != Asked::Nothing) => {
+                    return Ok(Next::Stop(asked.is_ok_and(|a| *a == Asked::Forced)));
+                }
+                signal = signals.next() => signal,
+            };
+            match signal {
+                Signal::Reload => return Ok(Next::Restart),
                 Signal::Shutdown => {
                     self.block(config).await;
-                    Ok(Next::Stop(false))
+                    return Ok(Next::Stop(false));
+                }
+                Signal::Verbose => {
+                    let level = log.toggle_debug();
+                    tracing::info!(target: SCOPE, "Log level set to: {}", level.word());
                 }
             }
         }

@@ -43,7 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What only tests may use, whoever they belong to.
-const FOR_TESTS: &[&str] = &["testkit", "conformance"];
+const FOR_TESTS: &[&str] = &["testkit", "conformance", "e2e"];
 
 /// Crates that a package must not link, not even through others.
 const MUST_NOT_LINK: &[(&str, &[&str])] = &[

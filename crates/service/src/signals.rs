@@ -15,6 +15,8 @@ pub enum Signal {
     Shutdown,
     /// Tear down and build up again in the same process (SIGHUP).
     Reload,
+    /// Log more, or as before again (SIGUSR1).
+    Verbose,
 }
 
 /// The process's signals, in the order they came.
@@ -24,7 +26,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over SIGINT, SIGTERM and SIGHUP for the rest of the process.
+    /// Takes over SIGINT, SIGTERM, SIGHUP and SIGUSR1 for the rest of the process.
     ///
     /// The listener is not one of the process's tasks: it must outlive their
     /// shutdown, because a second signal ends a shutdown that hangs.
@@ -33,6 +35,7 @@ impl Signals {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        let mut user = signal(SignalKind::user_defined1())?;
         let (sender, queue) = mpsc::channel(4);
         tokio::spawn(async move {
             let mut stopping = false;
@@ -41,6 +44,11 @@ impl Signals {
                     Some(()) = interrupt.recv() => "interrupt",
                     Some(()) = terminate.recv() => "terminated",
                     Some(()) = hangup.recv() => "hangup",
+                    Some(()) = user.recv() => {
+                        // A full queue means that the process is busy with others.
+                        let _ = sender.try_send(Signal::Verbose);
+                        continue;
+                    }
                     else => return,
                 };
                 match (name, stopping) {
@@ -99,7 +107,11 @@ mod tests {
     async fn a_hangup_reloads_and_a_termination_stops() {
         let mut signals = Signals::install().unwrap();
         let pid = std::process::id().to_string();
-        for (name, expected) in [("-HUP", Signal::Reload), ("-TERM", Signal::Shutdown)] {
+        for (name, expected) in [
+            ("-HUP", Signal::Reload),
+            ("-USR1", Signal::Verbose),
+            ("-TERM", Signal::Shutdown),
+        ] {
             let sent = Command::new("kill").args([name, &pid]).status().await;
             assert!(sent.unwrap().success());
             let got = timeout(Duration::from_secs(30), signals.next()).await;

@@ -191,6 +191,20 @@ async fn sigint_ends_it_like_sigterm() {
 }
 
 #[tokio::test]
+async fn sigusr1_switches_debug_lines_on_and_off() {
+    let mut sidecar = Sidecar::builder("verbose").start().ready().await;
+    for level in ["debug", "info"] {
+        sidecar.signal(Signal::USR1);
+        let line = format!("Log level set to: {level}");
+        eventually(DEADLINE, async || {
+            ensure!(sidecar.lines_with(&line).len() > usize::from(level == "info"));
+            Ok(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn flag_errors_tell_the_reason_and_exit_codes_differ_by_kind() {
     async fn check(args: &[&str], code: i32, part: &str) {
         let mut process = daprd(args);

@@ -77,6 +77,8 @@ impl Options {
 #[derive(Clone)]
 pub struct Handle {
     logger: Arc<ArcSwap<Logger>>,
+    /// The level of the flags.
+    configured: Level,
 }
 
 impl std::fmt::Debug for Handle {
@@ -91,6 +93,18 @@ impl Handle {
     /// The lowest level that is logged.
     pub fn level(&self) -> Level {
         self.logger.load().level()
+    }
+
+    /// Switches between debug and the level of the flags (info, when that is
+    /// debug), and answers the level that holds now.
+    pub fn toggle_debug(&self) -> Level {
+        let level = match (self.level(), self.configured) {
+            (Level::Debug, Level::Debug) => Level::Info,
+            (Level::Debug, configured) => configured,
+            _ => Level::Debug,
+        };
+        self.set_level(level);
+        level
     }
 
     /// Changes the lowest level that is logged.
@@ -129,6 +143,7 @@ pub fn init(options: &Options) -> Result<Handle, String> {
     tracing::callsite::rebuild_interest_cache();
     Ok(Handle {
         logger: LOGGER.clone(),
+        configured: level,
     })
 }
 

@@ -27,7 +27,10 @@ fn logged(level: &str, json: bool, work: impl FnOnce(&Handle)) -> String {
     };
     tracing::subscriber::with_default(registry().with(lines), || {
         tracing::callsite::rebuild_interest_cache();
-        work(&Handle { logger });
+        work(&Handle {
+            logger,
+            configured: Level::Info,
+        });
     });
     without_time(&fs::read_to_string(path).unwrap())
 }
