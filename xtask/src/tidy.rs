@@ -38,7 +38,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fuzz", &["component", "resources", "service", "sidecar"]),
     (
         "xtask",
-        &["component", "components-all", "resources", "testkit"],
+        &[
+            "component",
+            "components-all",
+            "proto",
+            "resources",
+            "testkit",
+        ],
     ),
 ];
 

@@ -3,17 +3,17 @@
 //! Ratios within one run count, absolute figures do not transfer: the load
 //! generator shares the machine with what it measures.
 
+mod call;
+mod calls;
 mod echo;
 mod load;
 mod process;
 mod report;
 mod sidecar;
+mod store;
 
 use std::time::Duration;
 
-use anyhow::Context;
-
-use load::{Call, Load};
 use report::Table;
 use sidecar::Stores;
 
@@ -42,7 +42,7 @@ async fn measure(span: Duration) -> anyhow::Result<()> {
     sizes(&mut table)?;
     memory(&mut table).await?;
     start(&mut table).await?;
-    calls(&mut table, span).await?;
+    calls::measure(&mut table, span).await?;
     table.write("bench-results.md")
 }
 
@@ -97,133 +97,6 @@ async fn start(table: &mut Table) -> anyhow::Result<()> {
     );
     table.row("exec to first state read", millis(median(read)), "10 ms");
     Ok(())
-}
-
-async fn calls(table: &mut Table, span: Duration) -> anyhow::Result<()> {
-    let own = std::env::current_exe().context("cannot find this program's own path")?;
-    let port = testkit::free_port();
-    let echo = testkit::Process::builder(own)
-        .args(["bench", "--echo", &port.to_string()])
-        .start()?;
-    let redis = sidecar::redis().await?;
-    let stores = match redis {
-        Some(_) => Stores::All,
-        None => Stores::MemoryAndSqlite,
-    };
-    let daprd = sidecar::start(stores, redis.as_ref()).await?;
-    daprd.ready().await?;
-    sidecar::fill(&daprd, stores).await?;
-
-    let get = |store: &str| Call::get(&format!("/v1.0/state/{store}/key"));
-    let save = |store: &str| Call::post(&format!("/v1.0/state/{store}"), sidecar::one_kib());
-    let floor = |load: Load| {
-        Target::new(
-            "bare hyper echo",
-            "floor",
-            port,
-            echo.id(),
-            Call::get("/"),
-            load,
-        )
-    };
-    let own = |name: &'static str, budget: &'static str, call: Call, load: Load| {
-        Target::new(name, budget, daprd.http_port(), daprd.id(), call, load)
-    };
-    let mut targets = vec![
-        floor(Load::Rate(1000)),
-        own(
-            "state read, HTTP, in-memory",
-            "60 µs CPU",
-            get("memory"),
-            Load::Rate(1000),
-        ),
-        own(
-            "state save, HTTP, in-memory",
-            "",
-            save("memory"),
-            Load::Rate(1000),
-        ),
-        floor(Load::Maximum),
-        own(
-            "state read, HTTP, in-memory",
-            "13 µs CPU",
-            get("memory"),
-            Load::Maximum,
-        ),
-        own(
-            "state save, HTTP, in-memory",
-            "",
-            save("memory"),
-            Load::Maximum,
-        ),
-        own("state read, HTTP, SQLite", "", get("sqlite"), Load::Maximum),
-        own(
-            "state save, HTTP, SQLite",
-            "",
-            save("sqlite"),
-            Load::Maximum,
-        ),
-    ];
-    if stores == Stores::All {
-        targets.push(own(
-            "state read, HTTP, Redis",
-            "25 µs CPU",
-            get("redis"),
-            Load::Maximum,
-        ));
-        targets.push(own(
-            "state save, HTTP, Redis",
-            "",
-            save("redis"),
-            Load::Maximum,
-        ));
-    }
-    for target in targets {
-        // The first second warms caches and connections up.
-        load::run(
-            target.port,
-            &target.call,
-            target.load,
-            Duration::from_secs(1),
-        )
-        .await?;
-        let before = process::cpu(target.pid)?;
-        let outcome = load::run(target.port, &target.call, target.load, span).await?;
-        let cpu = process::cpu(target.pid)? - before;
-        table.load(target.name, target.load, &outcome, cpu, target.budget);
-    }
-    let (rss, _) = process::memory(daprd.id())?;
-    table.row("resident memory after this load", mib(rss), "25 MiB");
-    Ok(())
-}
-
-struct Target {
-    name: &'static str,
-    budget: &'static str,
-    port: u16,
-    pid: u32,
-    call: Call,
-    load: Load,
-}
-
-impl Target {
-    fn new(
-        name: &'static str,
-        budget: &'static str,
-        port: u16,
-        pid: u32,
-        call: Call,
-        load: Load,
-    ) -> Self {
-        Self {
-            name,
-            budget,
-            port,
-            pid,
-            call,
-            load,
-        }
-    }
 }
 
 fn median(mut spans: Vec<Duration>) -> Duration {

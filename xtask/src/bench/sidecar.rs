@@ -1,5 +1,6 @@
 //! The sidecar under measurement and the Redis beside it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -31,13 +32,16 @@ impl Stores {
     }
 }
 
+pub(super) const APP_ID: &str = "bench";
+
 pub(super) struct Redis {
     port: u16,
     _process: Process,
 }
 
 pub(super) struct Sidecar {
-    port: u16,
+    pub(super) http_port: u16,
+    pub(super) grpc_port: u16,
     process: Process,
     _folder: TempDir,
 }
@@ -61,34 +65,42 @@ pub(super) async fn redis() -> anyhow::Result<Option<Redis>> {
     }))
 }
 
+/// The type of the store of this name, without `state.`, and its metadata.
+pub(super) fn metadata(
+    name: &str,
+    folder: &Path,
+    redis: Option<&Redis>,
+) -> anyhow::Result<(&'static str, Vec<(&'static str, String)>)> {
+    Ok(match name {
+        "memory" => ("in-memory", Vec::new()),
+        "sqlite" => {
+            let path = folder.join("state.db").display().to_string();
+            ("sqlite", vec![("connectionString", path)])
+        }
+        _ => {
+            let port = redis.context("this measurement needs redis-server")?.port;
+            ("redis", vec![("redisHost", format!("127.0.0.1:{port}"))])
+        }
+    })
+}
+
 pub(super) async fn start(stores: Stores, redis: Option<&Redis>) -> anyhow::Result<Sidecar> {
     let folder = tempfile::tempdir()?;
     for name in stores.names() {
-        let (kind, metadata) = match *name {
-            "memory" => ("state.in-memory", String::new()),
-            "sqlite" => {
-                let path = folder.path().join("state.db");
-                let value = path.display();
-                (
-                    "state.sqlite",
-                    format!("  - name: connectionString\n    value: \"{value}\"\n"),
-                )
-            }
-            _ => {
-                let port = redis.context("this measurement needs redis-server")?.port;
-                let host = format!("  - name: redisHost\n    value: \"127.0.0.1:{port}\"\n");
-                ("state.redis", host)
-            }
-        };
+        let (kind, properties) = metadata(name, folder.path(), redis)?;
+        let properties: String = properties
+            .iter()
+            .map(|(name, value)| format!("  - name: {name}\n    value: \"{value}\"\n"))
+            .collect();
         let yaml = format!(
             "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n\
-             spec:\n  type: {kind}\n  version: v1\n  metadata:\n{metadata}"
+             spec:\n  type: state.{kind}\n  version: v1\n  metadata:\n{properties}"
         );
         std::fs::write(folder.path().join(format!("{name}.yaml")), yaml)?;
     }
     let [http, grpc, internal, metrics] = free_ports();
     let mut builder = Process::builder(binary("daprd")?)
-        .args(["--app-id", "bench", "--dapr-listen-addresses", "127.0.0.1"])
+        .args(["--app-id", APP_ID, "--dapr-listen-addresses", "127.0.0.1"])
         .args(["--resources-path".as_ref(), folder.path().as_os_str()]);
     for (flag, port) in [
         ("--dapr-http-port", http),
@@ -99,7 +111,8 @@ pub(super) async fn start(stores: Stores, redis: Option<&Redis>) -> anyhow::Resu
         builder = builder.arg(flag).arg(port.to_string());
     }
     Ok(Sidecar {
-        port: http,
+        http_port: http,
+        grpc_port: grpc,
         process: builder.start()?,
         _folder: folder,
     })
@@ -110,12 +123,8 @@ impl Sidecar {
         self.process.id()
     }
 
-    pub(super) fn http_port(&self) -> u16 {
-        self.port
-    }
-
     pub(super) fn http(&self) -> Http {
-        Http::port(self.port)
+        Http::port(self.http_port)
     }
 
     /// Waits for the first such answer with a pause that does not blur a start.
