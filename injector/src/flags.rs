@@ -1,6 +1,6 @@
 //! The command line of `injector`.
 
-use service::flags::{Dashes, Flag, FlagSet, common};
+use service::flags::{Dashes, Flag, FlagSet, common, defaults};
 
 /// Every flag, with upstream's names and defaults.
 pub fn flags() -> FlagSet {
@@ -36,17 +36,10 @@ pub fn flags() -> FlagSet {
     ))
     .flag(Flag::string(
         "kubeconfig",
-        kubeconfig(),
+        defaults::kubeconfig(),
         "access to the cluster from outside of it",
     ))
     .group("Diagnostics")
     .flags(common())
     .versioned()
-}
-
-/// Where a user keeps the access to a cluster; nothing without a home.
-fn kubeconfig() -> String {
-    let home = service::flags::process_env("HOME").filter(|h| !h.is_empty());
-    home.map(|h| format!("{h}/.kube/config"))
-        .unwrap_or_default()
 }

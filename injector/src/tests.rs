@@ -1,12 +1,6 @@
-use service::flags::Parsed;
 use service::flags::facts::{assert_exits, assert_flags};
 
 use super::*;
-
-fn parsed(args: &[&str]) -> Parsed {
-    let parsed = flags::flags().parse(args.iter().map(|a| (*a).into()), &|_| None);
-    parsed.unwrap_or_else(|exit| panic!("{exit:?}"))
-}
 
 #[test]
 fn flags_are_those_of_the_interface() {
@@ -15,13 +9,18 @@ fn flags_are_those_of_the_interface() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_in_upstreams_words() {
-    let refused: &[(&[&str], &str)] = &[(
-        &[][..],
-        "Error getting config: required key SIDECAR_IMAGE missing value",
-    )];
-    for (args, text) in refused {
-        let error = check(&parsed(args)).unwrap_err();
-        assert!(error.starts_with(text), "{error}");
-    }
+fn image_and_namespace_must_be_set() {
+    let check = |set: &[&str], expected: Result<(), &str>| {
+        let env = |name: &str| set.contains(&name).then(|| "x".to_owned());
+        assert_eq!(required(&env), expected.map_err(str::to_owned), "{set:?}");
+    };
+    check(
+        &["NAMESPACE"],
+        Err("Error getting config: required key SIDECAR_IMAGE missing value"),
+    );
+    check(
+        &["SIDECAR_IMAGE"],
+        Err("Error getting config: required key NAMESPACE missing value"),
+    );
+    check(&["SIDECAR_IMAGE", "NAMESPACE"], Ok(()));
 }

@@ -7,21 +7,18 @@ pub mod flags;
 
 use std::process::ExitCode;
 
+use service::control_plane::Process;
 use service::flags::Parsed;
 
 /// Checks what the flags say and ends.
 pub fn main(flags: &Parsed) -> ExitCode {
-    const SCOPE: &str = "dapr.operator";
-    if let Err(code) = service::log::begin(flags, SCOPE) {
-        return code;
-    }
-    if let Err(e) = check(flags) {
-        return service::log::fatal("dapr.operator.options", &e);
-    }
-    service::log::fatal(
-        SCOPE,
-        "the operator is not part of this release yet: only its command line is",
-    )
+    let process = Process {
+        scope: "dapr.operator",
+        options: "dapr.operator.options",
+        title: "Dapr Operator",
+        check,
+    };
+    process.run(flags)
 }
 
 /// Upstream refuses these values before it does anything.

@@ -1,6 +1,6 @@
 //! The command line of `placement`.
 
-use service::flags::{Dashes, Flag, FlagSet, common};
+use service::flags::{Dashes, Flag, FlagSet, common, defaults};
 
 /// Every flag, with upstream's names and defaults.
 pub fn flags() -> FlagSet {
@@ -90,7 +90,7 @@ pub fn flags() -> FlagSet {
     ))
     .flag(Flag::string(
         "sentry-address",
-        format!("dapr-sentry.{}.svc:443", namespace()),
+        defaults::sentry_address(),
         "address of the certificate authority",
     ))
     .flag(Flag::string(
@@ -113,12 +113,6 @@ pub fn flags() -> FlagSet {
     .group("Diagnostics")
     .flags(common())
     .versioned()
-}
-
-/// The namespace of this process, which the certificate authority shares.
-fn namespace() -> String {
-    let set = service::flags::process_env("NAMESPACE").filter(|n| !n.is_empty());
-    set.unwrap_or_else(|| "default".into())
 }
 
 fn metadata_enabled() -> bool {

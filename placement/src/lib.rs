@@ -7,21 +7,18 @@ pub mod flags;
 
 use std::process::ExitCode;
 
+use service::control_plane::Process;
 use service::flags::Parsed;
 
 /// Checks what the flags say and ends.
 pub fn main(flags: &Parsed) -> ExitCode {
-    const SCOPE: &str = "dapr.placement";
-    if let Err(code) = service::log::begin(flags, SCOPE) {
-        return code;
-    }
-    if let Err(e) = check(flags) {
-        return service::log::fatal("dapr.placement", &e);
-    }
-    service::log::fatal(
-        SCOPE,
-        "the placement is not part of this release yet: only its command line is",
-    )
+    let process = Process {
+        scope: "dapr.placement",
+        options: "dapr.placement",
+        title: "Dapr Placement Service",
+        check,
+    };
+    process.run(flags)
 }
 
 /// Values that cannot work end the start.
@@ -30,7 +27,9 @@ fn check(flags: &Parsed) -> Result<(), String> {
         let nanos = flags.nanos(name);
         if !(1_000_000_000..=10_000_000_000).contains(&nanos) {
             let shown = service::duration::format_nanos(nanos);
-            return Err(format!("invalid value for {name}: {shown}; use 1s to 10s"));
+            return Err(format!(
+                "invalid value for {name}: value should be between 1s and 10s, got {shown}"
+            ));
         }
     }
     Ok(())

@@ -19,11 +19,11 @@ fn what_cannot_work_is_refused_in_upstreams_words() {
     let refused: &[(&[&str], &str)] = &[
         (
             &["--keepalive-time", "500ms"][..],
-            "invalid value for keepalive-time: 500ms; use 1s to 10s",
+            "invalid value for keepalive-time: value should be between 1s and 10s, got 500ms",
         ),
         (
             &["-keepalive-timeout", "11s"][..],
-            "invalid value for keepalive-timeout: 11s; use 1s to 10s",
+            "invalid value for keepalive-timeout: value should be between 1s and 10s, got 11s",
         ),
     ];
     for (args, text) in refused {

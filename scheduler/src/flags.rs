@@ -1,6 +1,6 @@
 //! The command line of `scheduler`.
 
-use service::flags::{Dashes, Flag, FlagSet, common};
+use service::flags::{Dashes, Flag, FlagSet, common, defaults};
 
 /// Every flag, with upstream's names and defaults.
 pub fn flags() -> FlagSet {
@@ -63,7 +63,7 @@ pub fn flags() -> FlagSet {
     ))
     .flag(Flag::string(
         "sentry-address",
-        format!("dapr-sentry.{}.svc:443", namespace()),
+        defaults::sentry_address(),
         "address of the certificate authority",
     ))
     .flag(Flag::string("kubeconfig", "", "access to the cluster from outside of it").hidden())
@@ -175,12 +175,6 @@ pub fn flags() -> FlagSet {
     .group("Diagnostics")
     .flags(common())
     .versioned()
-}
-
-/// The namespace of this process, which the certificate authority shares.
-fn namespace() -> String {
-    let set = service::flags::process_env("NAMESPACE").filter(|n| !n.is_empty());
-    set.unwrap_or_else(|| "default".into())
 }
 
 fn identity_folder() -> String {

@@ -7,21 +7,18 @@ pub mod flags;
 
 use std::process::ExitCode;
 
+use service::control_plane::Process;
 use service::flags::Parsed;
 
 /// Checks what the flags say and ends.
 pub fn main(flags: &Parsed) -> ExitCode {
-    const SCOPE: &str = "dapr.scheduler";
-    if let Err(code) = service::log::begin(flags, SCOPE) {
-        return code;
-    }
-    if let Err(e) = check(flags) {
-        return service::log::fatal("dapr.scheduler", &e);
-    }
-    service::log::fatal(
-        SCOPE,
-        "the scheduler is not part of this release yet: only its command line is",
-    )
+    let process = Process {
+        scope: "dapr.scheduler",
+        options: "dapr.scheduler",
+        title: "Dapr Scheduler Service",
+        check,
+    };
+    process.run(flags)
 }
 
 /// Values that contradict each other end the start.

@@ -19,6 +19,15 @@ fn what_cannot_work_is_refused_in_upstreams_words() {
     let refused: &[(&[&str], &str)] = &[
         (&["--mode", "x"][..], "Invalid options: invalid mode: x"),
         (
+            &["--jwt-issuer", "i"][..],
+            "Invalid options: jwt-issuer cannot be set when jwt-enabled is false",
+        ),
+        (
+            &["--oidc-enabled"][..],
+            "Invalid options: oidc-server-tls-cert-file is required when OIDC HTTP server is \
+             enabled (unless oidc-server-tls-enabled is false)",
+        ),
+        (
             &["--oidc-server-tls-key-file", "k"][..],
             "both OIDC TLS certificate and key must be provided if one is specified",
         ),
@@ -27,5 +36,11 @@ fn what_cannot_work_is_refused_in_upstreams_words() {
         let error = check(&parsed(args)).unwrap_err();
         assert!(error.starts_with(text), "{error}");
     }
-    assert_eq!(check(&parsed(&[])), Ok(()));
+    for args in [
+        &[][..],
+        &["--jwt-issuer", "i", "--jwt-enabled"],
+        &["--oidc-enabled", "--oidc-server-tls-enabled=false"],
+    ] {
+        assert_eq!(check(&parsed(args)), Ok(()), "{args:?}");
+    }
 }

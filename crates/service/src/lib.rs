@@ -1,6 +1,7 @@
 //! The process shell that every binary stands in: command line, log lines,
 //! metrics, health, signals, listeners and the tracker that owns every task.
 
+pub mod control_plane;
 pub mod duration;
 pub mod flags;
 pub mod health;

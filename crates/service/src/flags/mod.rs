@@ -5,6 +5,7 @@
 //! the operator) and words its errors the same way.
 
 mod csv;
+pub mod defaults;
 mod exit;
 pub mod facts;
 mod help;

@@ -104,11 +104,6 @@ impl<M: Kind> Family<M> {
             None => inner.add(&mut all, key, &values),
         }
     }
-
-    /// Forgets a series, for labels whose subject is gone.
-    pub fn remove(&self, values: &[&str]) {
-        self.inner.series.write().remove(&*key(values));
-    }
 }
 
 fn key(values: &[&str]) -> Box<[u8]> {

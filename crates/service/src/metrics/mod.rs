@@ -54,9 +54,6 @@ pub const SIZE_BUCKETS: &[f64] = &[
     4294967296.0,
 ];
 
-/// Bounds of ratio histograms.
-pub const RATIO_BUCKETS: &[f64] = &[0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0, 1.5, 2.0];
-
 /// Serves the registry and the process's own metrics for any path, until the
 /// tasks are asked to end.
 pub fn serve(listener: TcpListener, registry: &Registry, tasks: &Tasks) {

@@ -13,7 +13,6 @@ const PREFIX: &str = "dapr_";
 
 /// Changes a label's value before it is recorded: metric name, label, value.
 type Rewrite = Box<dyn Fn(&str, &str, &str) -> Option<String> + Send + Sync>;
-type Refresh = Box<dyn Fn() + Send + Sync>;
 
 /// What holds for every family of a registry.
 pub struct Options {
@@ -112,7 +111,6 @@ impl Shared {
 pub struct Registry {
     shared: Arc<Shared>,
     families: Arc<Mutex<BTreeMap<String, Arc<dyn Render>>>>,
-    refreshes: Arc<Mutex<Vec<Refresh>>>,
 }
 
 impl fmt::Debug for Registry {
@@ -147,7 +145,6 @@ impl Registry {
         Self {
             shared: Arc::new(shared),
             families: Arc::default(),
-            refreshes: Arc::default(),
         }
     }
 
@@ -204,16 +201,8 @@ impl Registry {
         family
     }
 
-    /// Runs `refresh` before each scrape, to set gauges that only matter then.
-    pub fn on_scrape(&self, refresh: impl Fn() + Send + Sync + 'static) {
-        self.refreshes.lock().push(Box::new(refresh));
-    }
-
     /// All families that have series, in the text exposition format.
     pub fn render(&self) -> String {
-        for refresh in self.refreshes.lock().iter() {
-            refresh();
-        }
         let families: Vec<_> = self.families.lock().values().cloned().collect();
         let mut out = String::with_capacity(16 * 1024);
         for family in families {

@@ -45,11 +45,6 @@ impl Gauge {
         self.add(1.0);
     }
 
-    /// Takes one away.
-    pub fn dec(&self) {
-        self.add(-1.0);
-    }
-
     /// The present number.
     pub fn get(&self) -> f64 {
         self.0.get()
