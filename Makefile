@@ -69,10 +69,12 @@ lint: ## check format, lints, dependencies and project rules
 	@$(CARGO) build --workspace --all-targets
 	@$(TARGET_DIR)/debug/xtask tidy
 	@$(TARGET_DIR)/debug/xtask docs --check
+	@$(TARGET_DIR)/debug/xtask crds --check
 
 fmt: ## format all code
 	@$(CARGO) fmt --all
 
-docs: ## write the generated pages of docs/
+docs: ## write the generated pages of docs/ and crds/
 	@$(CARGO) build --workspace --bins
 	@$(TARGET_DIR)/debug/xtask docs
+	@$(TARGET_DIR)/debug/xtask crds

@@ -23,16 +23,22 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     components_all::register(&mut registry);
     let text = page(registry.descriptors());
 
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/components.md");
+    put_or_check("docs/components.md", &text, check)
+}
+
+/// Writes a generated file of the repository, or with `check` fails when the
+/// written one is out of date.
+pub(crate) fn put_or_check(name: &str, text: &str, check: bool) -> anyhow::Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     if check {
         let written = fs::read_to_string(&path).unwrap_or_default();
-        ensure!(
-            written == text,
-            "docs/components.md is out of date: run `make docs`"
-        );
+        ensure!(written == text, "{name} is out of date: run `make docs`");
         return Ok(());
     }
-    fs::write(&path, text).context("docs/components.md cannot be written")
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&path, text).with_context(|| format!("{name} cannot be written"))
 }
 
 fn page<'a>(descriptors: impl Iterator<Item = &'a Descriptor>) -> String {

@@ -1,6 +1,7 @@
-//! Chores of the project: `xtask <bench|docs|tidy>`; the Makefile calls them.
+//! Chores of the project: `xtask <bench|crds|docs|tidy>`; the Makefile calls them.
 
 mod bench;
+mod crds;
 mod docs;
 mod tidy;
 
@@ -17,6 +18,12 @@ struct Args {
 enum Chore {
     /// Measure the release build and write bench-results.md.
     Bench(bench::Args),
+    /// Write the custom resource definitions of crds/.
+    Crds {
+        /// Only fail when a definition is out of date.
+        #[arg(long)]
+        check: bool,
+    },
     /// Write the generated pages of docs/.
     Docs {
         /// Only fail when a page is out of date.
@@ -30,6 +37,7 @@ enum Chore {
 fn main() -> anyhow::Result<()> {
     match Args::parse().chore {
         Chore::Bench(args) => bench::run(&args),
+        Chore::Crds { check } => crds::run(check),
         Chore::Docs { check } => docs::run(check),
         Chore::Tidy => tidy::run(),
     }

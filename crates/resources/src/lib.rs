@@ -6,6 +6,8 @@
 
 mod component;
 pub mod configuration;
+#[cfg(feature = "crd")]
+pub mod crd;
 mod duration;
 mod http_endpoint;
 mod lenient;

@@ -32,6 +32,8 @@ pub trait Object: Clone + PartialEq {
     const KIND: &'static str;
     /// Group and version, for example `dapr.io/v1alpha1`.
     const API_VERSION: &'static str;
+    /// Whether its `scopes` count.
+    const SCOPED: bool;
 
     fn meta(&self) -> &ObjectMeta;
 
@@ -91,13 +93,14 @@ macro_rules! object {
         impl $crate::meta::Object for $name {
             const KIND: &'static str = $kind;
             const API_VERSION: &'static str = concat!("dapr.io/", $version);
+            const SCOPED: bool = $scoped;
 
             fn meta(&self) -> &$crate::meta::ObjectMeta {
                 &self.metadata
             }
 
             fn scopes(&self) -> &[String] {
-                if $scoped { &self.scopes } else { &[] }
+                if Self::SCOPED { &self.scopes } else { &[] }
             }
 
             $crate::meta::object!(@title $kind);
