@@ -1,0 +1,1 @@
+//! Name resolution by a Consul agent.

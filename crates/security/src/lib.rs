@@ -1,0 +1,3 @@
+//! Identities: who this process is, and who its peers are.
+
+pub mod spiffe;

@@ -1,0 +1,1 @@
+//! Trace context, spans and their exporters.
