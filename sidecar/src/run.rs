@@ -25,12 +25,14 @@ use crate::app::{App, AppHealth, AppMetrics};
 use crate::block_metrics::BlockMetrics;
 use crate::flags::Config;
 use crate::health::Healthz;
+use crate::invoke::external::External;
 use crate::invoke::resolve::{Entry, Registry as Neighbours, Resolver};
 use crate::invoke::{Invoker, Parts};
 use crate::load::slots::Slots;
 use crate::load::{self, Loader};
 use crate::metadata::{Facts, Metadata};
-use crate::peer::Pool;
+use crate::peer::access::AccessList;
+use crate::peer::{Dialer, Pool};
 use crate::pubsub::{Broker, Brokers, Subscriptions};
 use crate::secrets::{self, Scopes, Secrets};
 use crate::servers::{self, Listeners};
@@ -130,20 +132,34 @@ impl Sidecar {
         let app = App::new(
             &config.app,
             config.read_buffer,
-            app_pipeline,
+            app_pipeline.clone(),
             telemetry.app(config),
         )?;
         let address = host::address(&process_env);
         let internal = internal_listener(config).await?;
+        let http_app = !config.app.protocol.starts_with("grpc");
+        let access_list = AccessList::compile(
+            &settings.access_control.clone().unwrap_or_default(),
+            http_app,
+            telemetry.enabled.then_some(&telemetry.registry),
+        )?;
         let neighbours = Neighbours::new(&process_env);
         let registration = register(&neighbours, config, &address, &internal);
+        let port = internal.local_addr().map_or(0, |a| a.port());
         let max_message = config.max_body.unwrap_or(usize::MAX);
         let invoker = Invoker::new(Parts {
             app_id: config.app_id.clone(),
             namespace: namespace(config).into(),
             app: app.clone(),
-            pool: Pool::new(tasks),
-            resolver: Resolver::new(neighbours),
+            pool: Pool::new(Dialer::default(), tasks),
+            resolver: Resolver::new(Some(neighbours), None, port),
+            external: External::new(
+                loader.endpoints.clone(),
+                app_pipeline,
+                config.app.protocol == "h2c",
+                app.token().cloned(),
+                config.app.max_concurrency,
+            ),
             address,
             max_message,
         });
@@ -202,7 +218,7 @@ impl Sidecar {
         servers.grpc(listeners.grpc, api, invoker.clone(), tasks);
         grpc_ready.ready();
         servers.public(listeners.public, public, tasks);
-        servers.internal(internal, app.clone(), invoker, tasks);
+        servers.internal(internal, app.clone(), access_list, invoker, tasks);
         internal_ready.ready();
         if let Some(bytes) = config.max_body {
             tracing::info!(target: SCOPE, "The request body size parameter is: {bytes} bytes");
@@ -392,6 +408,7 @@ fn loader(
         ],
         reconcile: config.reconcile,
         hot_reload: settings.has_feature("HotReload"),
+        app_concurrency: config.app.max_concurrency,
         env: Arc::new(process_env),
         counts,
     };

@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::flags::Config;
 use crate::invoke::{self, Invoker};
 use crate::peer;
+use crate::peer::access::AccessList;
 
 /// Bound before anything is served, so that a busy port ends the start.
 pub(crate) struct Listeners {
@@ -203,17 +204,18 @@ impl Servers<'_> {
         });
     }
 
-    /// For other sidecars: no token and no access list.
+    /// For other sidecars: no token, and the access policy of this app's own.
     pub(crate) fn internal(
         &self,
         listener: TcpListener,
         app: App,
+        access: Option<AccessList>,
         invoker: Invoker,
         tasks: &Tasks,
     ) {
         let most = self.config.max_body.unwrap_or(usize::MAX);
         let most = most.max(invoke::LEAST_MESSAGE);
-        let server = ServiceInvocationServer::new(peer::Server::new(app));
+        let server = ServiceInvocationServer::new(peer::Server::new(app, access.clone()));
         let server = server
             .max_decoding_message_size(most)
             .max_encoding_message_size(most);
@@ -221,8 +223,8 @@ impl Servers<'_> {
             .prepare()
             .into_axum_router();
         let router = router.fallback(move |req: Request<Body>| {
-            let invoker = invoker.clone();
-            async move { invoke::proxy::call(&invoker, req).await }
+            let (invoker, access) = (invoker.clone(), access.clone());
+            async move { invoke::proxy::call(&invoker, access.as_ref(), req).await }
         });
         let port = listener.local_addr().map_or(0, |a| a.port());
         let listener = Listener::Tcp(listener);

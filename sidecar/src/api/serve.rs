@@ -18,6 +18,10 @@ const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// limit, which upstream's default of 4 KiB sets, has as much slack above it.
 const LEAST_HEAD: usize = 8 * 1024;
 
+/// Upstream sets no limit to the calls on one gRPC connection; streams that stay
+/// open must not keep others out.
+const MOST_STREAMS: u32 = 10_000;
+
 pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
@@ -73,6 +77,7 @@ impl Protocol {
             .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
             .keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(5))
+            .max_concurrent_streams(MOST_STREAMS)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(1 << 21);
         Self(builder)

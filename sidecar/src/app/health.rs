@@ -9,7 +9,7 @@ use proto::dapr::runtime::v1::app_callback_health_check_client::AppCallbackHealt
 use service::Tasks;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{App, Inner, cause};
+use super::{App, Inner, reason};
 use crate::flags::HealthConfig;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Inner {
         *req.uri_mut() = self.address(&path);
         let status = match timeout(config.timeout, self.client.request(req)).await {
             Ok(Ok(response)) => response.status(),
-            Ok(Err(e)) => return Err(format!("Network error: {}", cause(&e))),
+            Ok(Err(e)) => return Err(format!("Network error: {}", reason(&e))),
             Err(_) => return Err("Network error: context deadline exceeded".into()),
         };
         if status.is_success() {

@@ -243,7 +243,7 @@ impl Inner {
             .client
             .request(req)
             .await
-            .map_err(|e| Error::Unreachable(cause(&e)))?;
+            .map_err(|e| Error::Unreachable(reason(&e)))?;
         let response = response.map(Body::new);
         Ok(match (&self.metrics, seen) {
             (Some(metrics), Some(seen)) => metrics.response(seen, response, start),
@@ -276,7 +276,7 @@ fn client(protocol: Protocol, read_buffer: usize, connector: Connector) -> Clien
 }
 
 /// The innermost reason, which is the one that a person can act on.
-fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut at = error;
     while let Some(source) = at.source() {
         at = source;

@@ -1,6 +1,7 @@
 //! A call into this sidecar's own app, from wherever it came.
 
 use axum::body::Body;
+use axum::response::Response;
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -76,6 +77,52 @@ impl Inbound {
         })
     }
 
+    /// The same call once more.
+    pub(crate) fn again(&self, body: Body) -> Self {
+        Self {
+            method: self.method.clone(),
+            verb: self.verb,
+            query: self.query.clone(),
+            content_type: self.content_type.clone(),
+            type_url: self.type_url.clone(),
+            metadata: self.metadata.clone(),
+            body,
+        }
+    }
+
+    /// The request to an HTTP server; its address is path and query only.
+    pub(crate) fn into_http(self) -> Result<Request<Body>, String> {
+        let verb = to_method(self.verb).ok_or("invalid HTTP extension: the call has no verb")?;
+        let mut path = format!("/{}", utf8_percent_encode(&self.method, PATH));
+        if !self.query.is_empty() {
+            path.push('?');
+            path.push_str(&self.query);
+        }
+        let uri: Uri = path
+            .parse()
+            .map_err(|_| format!("'{path}' is not a valid address"))?;
+        let length = headers::first(&self.metadata, "content-length")
+            .and_then(|l| HeaderValue::try_from(l).ok());
+        let content_type = if self.type_url.is_empty() {
+            self.content_type
+        } else {
+            "application/x-protobuf".into()
+        };
+        let mut req = Request::new(self.body);
+        *req.method_mut() = verb;
+        *req.uri_mut() = uri;
+        *req.headers_mut() = headers::to_http(self.metadata);
+        if let Some(length) = length {
+            req.headers_mut().insert(header::CONTENT_LENGTH, length);
+        }
+        if let Ok(value) = HeaderValue::try_from(content_type)
+            && !value.is_empty()
+        {
+            req.headers_mut().insert(header::CONTENT_TYPE, value);
+        }
+        Ok(req)
+    }
+
     /// The head of the call, for the way to another sidecar.
     pub(crate) fn head(&self) -> wire::InternalInvokeRequest {
         let data = (!self.type_url.is_empty()).then(|| prost_types::Any {
@@ -101,6 +148,23 @@ impl Inbound {
 }
 
 impl Answer {
+    pub(crate) fn from_http(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let content_type = parts.headers.get(header::CONTENT_TYPE);
+        Self {
+            code: i32::from(parts.status.as_u16()),
+            message: String::new(),
+            details: Vec::new(),
+            content_type: content_type
+                .map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
+                .unwrap_or_default(),
+            type_url: String::new(),
+            headers: headers::from_answer(&parts.headers),
+            trailers: Metadata::new(),
+            body,
+        }
+    }
+
     pub(crate) fn into_wire(self) -> (wire::InternalInvokeResponse, Body) {
         let data = (!self.type_url.is_empty()).then(|| prost_types::Any {
             type_url: self.type_url,
@@ -160,52 +224,8 @@ pub(crate) async fn call(app: &App, inbound: Inbound) -> Result<Answer, app::Err
 }
 
 async fn call_http(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
-    let Some(verb) = to_method(inbound.verb) else {
-        return Err(app::Error::Unreachable(
-            "invalid HTTP extension: the call has no verb".into(),
-        ));
-    };
-    let mut path = format!("/{}", utf8_percent_encode(&inbound.method, PATH));
-    if !inbound.query.is_empty() {
-        path.push('?');
-        path.push_str(&inbound.query);
-    }
-    let uri: Uri = path
-        .parse()
-        .map_err(|_| app::Error::Unreachable(format!("'{path}' is not a valid address")))?;
-    let length = headers::first(&inbound.metadata, "content-length")
-        .and_then(|l| HeaderValue::try_from(l).ok());
-    let content_type = if inbound.type_url.is_empty() {
-        inbound.content_type
-    } else {
-        "application/x-protobuf".into()
-    };
-    let mut req = Request::new(inbound.body);
-    *req.method_mut() = verb;
-    *req.uri_mut() = uri;
-    *req.headers_mut() = headers::to_http(inbound.metadata);
-    if let Some(length) = length {
-        req.headers_mut().insert(header::CONTENT_LENGTH, length);
-    }
-    if let Ok(value) = HeaderValue::try_from(content_type)
-        && !value.is_empty()
-    {
-        req.headers_mut().insert(header::CONTENT_TYPE, value);
-    }
-    let (parts, body) = app.send(req).await?.into_parts();
-    let content_type = parts.headers.get(header::CONTENT_TYPE);
-    Ok(Answer {
-        code: i32::from(parts.status.as_u16()),
-        message: String::new(),
-        details: Vec::new(),
-        content_type: content_type
-            .map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
-            .unwrap_or_default(),
-        type_url: String::new(),
-        headers: headers::from_answer(&parts.headers),
-        trailers: Metadata::new(),
-        body,
-    })
+    let req = inbound.into_http().map_err(app::Error::Unreachable)?;
+    Ok(Answer::from_http(app.send(req).await?))
 }
 
 async fn call_grpc(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {

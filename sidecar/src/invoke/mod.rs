@@ -1,5 +1,6 @@
 //! Service invocation: calls of methods of other apps, by app id.
 
+pub(crate) mod external;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod local;
@@ -16,11 +17,12 @@ use axum::body::Body;
 use bytes::Bytes;
 use tonic::{Code, Status};
 
+use self::external::External;
 use self::local::{Answer, Inbound};
 use self::remote::Attempt;
 use self::resolve::{Address, Resolver};
 use crate::app::App;
-use crate::peer::Pool;
+use crate::peer::{Peer, Pool};
 
 /// Between sidecars messages up to this size pass whatever the cap on bodies is:
 /// a chunk and its frame must fit even where bodies may only be tiny.
@@ -41,6 +43,7 @@ struct Inner {
     app: App,
     pool: Pool,
     resolver: Resolver,
+    external: External,
     /// Of this host, for the forwarding headers.
     address: String,
     hostname: String,
@@ -85,6 +88,7 @@ pub(crate) struct Parts {
     pub(crate) app: App,
     pub(crate) pool: Pool,
     pub(crate) resolver: Resolver,
+    pub(crate) external: External,
     pub(crate) address: String,
     pub(crate) max_message: usize,
 }
@@ -97,6 +101,7 @@ impl Invoker {
             app,
             pool,
             resolver,
+            external,
             address,
             max_message,
         } = parts;
@@ -108,6 +113,7 @@ impl Invoker {
                 app,
                 pool,
                 resolver,
+                external,
                 address,
                 hostname,
                 max_message: max_message.max(LEAST_MESSAGE),
@@ -124,23 +130,41 @@ impl Invoker {
         retriable: bool,
     ) -> Result<Answer, Failure> {
         let me = &*self.inner;
+        if External::is_url(target) {
+            return me.external.url(target, inbound).await;
+        }
         let (id, namespace) = me.split(target)?;
+        if let Some(endpoint) = me.external.endpoints.wait(id).await {
+            return me.external.endpoint(&endpoint, inbound).await;
+        }
         if id == me.app_id && namespace == me.namespace {
             return me.call_self(inbound).await;
         }
-        let address = me.resolver.resolve(id, namespace).await?;
-        if !retriable {
-            return me.attempt(&address, id, inbound).await.map_err(|e| match e {
-                Attempt::Status(status) if status.code() == Code::Unimplemented => {
-                    Failure::from(format!(
-                        "target app '{id}' is running a version of Dapr that does not support streaming-based service invocation"
-                    ))
-                }
-                Attempt::Status(status) => status.into(),
-                Attempt::Other(cause) => cause.into(),
-            });
+        if retriable {
+            return me.retried(id, namespace, inbound).await;
         }
-        me.retried(&address, id, inbound).await
+        let address = me.resolver.resolve(id, namespace).await?;
+        let peer = peer(&address, id, namespace);
+        me.attempt(peer, inbound).await.map_err(|e| match e {
+            Attempt::Status(status) if status.code() == Code::Unimplemented => {
+                Failure::from(format!(
+                    "target app '{id}' is running a version of Dapr that does not support streaming-based service invocation"
+                ))
+            }
+            Attempt::Status(status) => {
+                me.lost(&status, peer);
+                status.into()
+            }
+            Attempt::Other(cause) => cause.into(),
+        })
+    }
+}
+
+fn peer<'a>(address: &'a Address, app_id: &'a str, namespace: &'a str) -> Peer<'a> {
+    Peer {
+        address: &address.0,
+        app_id,
+        namespace,
     }
 }
 
@@ -149,10 +173,6 @@ impl Inner {
     fn split<'a>(&'a self, target: &'a str) -> Result<(&'a str, &'a str), Failure> {
         if target.is_empty() {
             return Err("app id is empty".to_owned().into());
-        }
-        if target.starts_with("http://") || target.starts_with("https://") {
-            let cause = "calls to URLs are not part of this release yet; call an app id";
-            return Err(cause.to_owned().into());
         }
         let mut parts = target.split('.');
         match (parts.next(), parts.next(), parts.next()) {
@@ -174,34 +194,40 @@ impl Inner {
             .map_err(|e| e.to_string().into())
     }
 
+    /// Two codes say that the peer was not reached: its connection and its address
+    /// are not used again.
+    fn lost(&self, status: &Status, peer: Peer<'_>) -> bool {
+        let lost = matches!(status.code(), Code::Unavailable | Code::Unauthenticated);
+        if lost {
+            self.pool.forget(peer.address);
+            self.resolver
+                .failed(peer.app_id, peer.namespace, peer.address);
+        }
+        lost
+    }
+
+    /// Upstream's built-in retries. Each try looks the address up anew: the peer
+    /// may be back elsewhere.
     async fn retried(
         &self,
-        address: &Address,
         id: &str,
-        inbound: Inbound,
+        namespace: &str,
+        mut inbound: Inbound,
     ) -> Result<Answer, Failure> {
-        let Inbound { body, .. } = inbound;
+        let body = std::mem::take(&mut inbound.body);
         let body = crate::api::body::read(body)
             .await
             .map_err(|e| e.to_string())?;
         let mut tries = 0;
         let mut streams = true;
         loop {
-            let copy = Inbound {
-                method: inbound.method.clone(),
-                verb: inbound.verb,
-                query: inbound.query.clone(),
-                content_type: inbound.content_type.clone(),
-                type_url: inbound.type_url.clone(),
-                metadata: inbound.metadata.clone(),
-                body: Body::empty(),
-            };
+            let address = self.resolver.resolve(id, namespace).await?;
+            let peer = peer(&address, id, namespace);
             let data = Bytes::clone(&body);
             let result = if streams {
-                let body = Body::from(data);
-                self.attempt(address, id, Inbound { body, ..copy }).await
+                self.attempt(peer, inbound.again(Body::from(data))).await
             } else {
-                self.unary(address, id, copy, data).await
+                self.unary(peer, inbound.again(Body::empty()), data).await
             };
             let status = match result {
                 Ok(answer) => return Ok(answer),
@@ -213,11 +239,9 @@ impl Inner {
                 streams = false;
                 continue;
             }
-            if !matches!(status.code(), Code::Unavailable | Code::Unauthenticated) {
+            if !self.lost(&status, peer) {
                 return Err(status.into());
             }
-            self.pool.forget(&address.0);
-            self.resolver.failed(address);
             if tries == RETRIES {
                 let cause = Failure::from(status).cause;
                 return Err(format!(

@@ -4,30 +4,37 @@
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
-use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::Status;
 use tower::{Service, ServiceExt};
 
 use super::{Failure, Invoker, method};
 use crate::api::auth::HEADER as TOKEN;
 use crate::api::grpc::status;
+use crate::peer::Peer;
+use crate::peer::access::AccessList;
 
 const TARGET: HeaderName = HeaderName::from_static("dapr-app-id");
 const CALLEE: HeaderName = HeaderName::from_static("dapr-callee-app-id");
 const CALLER: HeaderName = HeaderName::from_static("dapr-caller-app-id");
 
-pub(crate) async fn call(invoker: &Invoker, req: Request) -> Response {
-    match forward(invoker, req).await {
+/// `access` is set for calls that come from other sidecars.
+pub(crate) async fn call(invoker: &Invoker, access: Option<&AccessList>, req: Request) -> Response {
+    match forward(invoker, access, req).await {
         Ok(response) => response,
         Err(refused) => status(&refused),
     }
 }
 
-async fn forward(invoker: &Invoker, mut req: Request) -> Result<Response, Status> {
+async fn forward(
+    invoker: &Invoker,
+    access: Option<&AccessList>,
+    mut req: Request,
+) -> Result<Response, Status> {
     let target = target(req.headers())?;
     let me = &*invoker.inner;
     let failed = |failure: Failure| Status::internal(failure.cause);
@@ -35,7 +42,7 @@ async fn forward(invoker: &Invoker, mut req: Request) -> Result<Response, Status
     // Upstream compares the app id alone here, so that a callee whose caller
     // named a namespace finds itself.
     if id == me.app_id {
-        local(invoker, &mut req)?;
+        local(invoker, access, &mut req)?;
         let channel = me
             .app
             .channel()
@@ -52,13 +59,17 @@ async fn forward(invoker: &Invoker, mut req: Request) -> Result<Response, Status
             .map_err(|_| Status::internal(format!("app id '{value}' is no valid metadata")))?;
         headers.append(name, value);
     }
-    let channel = me.pool.channel(&address.0).map_err(Status::internal)?;
-    let result = send(channel, req).await;
-    if let Err(refused) = &result
-        && refused.code() == Code::Unavailable
-    {
-        me.pool.forget(&address.0);
-        me.resolver.failed(&address);
+    let peer = Peer {
+        address: &address.0,
+        app_id: id,
+        namespace,
+    };
+    let result = match me.pool.line(peer).await {
+        Ok(line) => send(line, req).await,
+        Err(refused) => Err(refused),
+    };
+    if let Err(refused) = &result {
+        me.lost(refused, peer);
     }
     result
 }
@@ -76,9 +87,14 @@ fn target(headers: &HeaderMap) -> Result<String, Status> {
 
 /// The last stretch, to this sidecar's own app: the token of the API is no
 /// business of the app, which gets its own.
-fn local(invoker: &Invoker, req: &mut Request) -> Result<(), Status> {
-    method::normalize(req.uri().path())
+fn local(invoker: &Invoker, access: Option<&AccessList>, req: &mut Request) -> Result<(), Status> {
+    let method = method::normalize(req.uri().path())
         .map_err(|e| Status::invalid_argument(format!("invalid method: {e}")))?;
+    if let Some(access) = access {
+        access
+            .check(req.extensions().get(), &format!("/{method}"), None)
+            .map_err(Status::permission_denied)?;
+    }
     let headers = req.headers_mut();
     headers.remove(TOKEN);
     if let Some(token) = invoker.inner.app.token() {
@@ -87,13 +103,18 @@ fn local(invoker: &Invoker, req: &mut Request) -> Result<(), Status> {
     Ok(())
 }
 
-async fn send(mut channel: Channel, req: Request) -> Result<Response, Status> {
+async fn send<S, B>(mut service: S, req: Request) -> Result<Response, Status>
+where
+    S: Service<http::Request<tonic::body::Body>, Response = http::Response<B>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let req = req.map(tonic::body::Body::new);
-    let broken = |e: tonic::transport::Error| Status::from_error(Box::new(e));
-    let channel = ServiceExt::<http::Request<tonic::body::Body>>::ready(&mut channel)
-        .await
-        .map_err(broken)?;
-    let response = channel.call(req).await.map_err(broken)?;
+    let ready = service.ready().await;
+    let ready = ready.map_err(|e| Status::from_error(e.into()))?;
+    let response = ready.call(req).await;
+    let response = response.map_err(|e| Status::from_error(e.into()))?;
     Ok(response.map(|body| told(Body::new(body))))
 }
 
@@ -116,6 +137,8 @@ fn told(body: Body) -> Body {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
+
     use super::*;
 
     #[test]

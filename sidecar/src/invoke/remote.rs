@@ -7,14 +7,12 @@ use proto::dapr::internals::v1 as wire;
 use proto::dapr::internals::v1::service_invocation_client::ServiceInvocationClient;
 use tokio::sync::oneshot;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use super::Inner;
 use super::local::{Answer, Inbound};
-use super::resolve::Address;
 use crate::api::body;
 use crate::peer::headers::list;
-use crate::peer::{Incoming, chunks};
+use crate::peer::{Incoming, Line, Peer, chunks};
 
 /// Why one try failed.
 pub(super) enum Attempt {
@@ -25,12 +23,11 @@ pub(super) enum Attempt {
 impl Inner {
     pub(super) async fn attempt(
         &self,
-        address: &Address,
-        id: &str,
+        peer: Peer<'_>,
         mut inbound: Inbound,
     ) -> Result<Answer, Attempt> {
-        self.mark(id, &mut inbound);
-        let mut client = self.client(address)?;
+        self.mark(peer.app_id, &mut inbound);
+        let mut client = self.client(peer).await?;
         let (requests, broken) = requests(inbound);
         let answers = tokio::select! {
             answers = client.call_local_stream(requests) => answers.map_err(Attempt::Status)?,
@@ -63,25 +60,24 @@ impl Inner {
     /// The whole call in one message, for peers that know no streams.
     pub(super) async fn unary(
         &self,
-        address: &Address,
-        id: &str,
+        peer: Peer<'_>,
         mut inbound: Inbound,
         data: Bytes,
     ) -> Result<Answer, Attempt> {
-        self.mark(id, &mut inbound);
+        self.mark(peer.app_id, &mut inbound);
         let mut head = inbound.head();
         let message = head.message.get_or_insert_default();
         message.data.get_or_insert_default().value = data.into();
-        let answer = self.client(address)?.call_local(head).await;
+        let answer = self.client(peer).await?.call_local(head).await;
         let mut head = answer.map_err(Attempt::Status)?.into_inner();
         let data = head.message.as_mut().and_then(|m| m.data.as_mut());
         let data = data.map(|d| std::mem::take(&mut d.value));
         Answer::from_wire(head, Body::from(data.unwrap_or_default())).map_err(Attempt::Other)
     }
 
-    fn client(&self, address: &Address) -> Result<ServiceInvocationClient<Channel>, Attempt> {
-        let channel = self.pool.channel(&address.0).map_err(Attempt::Other)?;
-        Ok(ServiceInvocationClient::new(channel)
+    async fn client(&self, peer: Peer<'_>) -> Result<ServiceInvocationClient<Line>, Attempt> {
+        let line = self.pool.line(peer).await.map_err(Attempt::Status)?;
+        Ok(ServiceInvocationClient::new(line)
             .max_decoding_message_size(self.max_message)
             .max_encoding_message_size(self.max_message))
     }

@@ -8,7 +8,7 @@ use resources::{Component, Object};
 
 use super::loader::{Live, Work};
 use super::open::{Block, Failure, Opened, Opener};
-use super::resolve::{Resolved, Resolver};
+use super::resolve::{Owner, Resolved, Resolver};
 use super::slots::Promise;
 use crate::{pubsub, secrets, state};
 
@@ -74,7 +74,7 @@ impl Work {
                 let endless = endless.contains(&component.metadata.name);
                 async move {
                     if endless {
-                        Resolver::waiting(&component);
+                        Resolver::waiting(Owner::component(&component));
                         return (component, Ok(None));
                     }
                     let result = open_one(opener, resolver, &component).await;

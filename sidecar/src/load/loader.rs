@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::batch::{OnError, Places};
 use super::chains::Chains;
 use super::counts::Counts;
+use super::endpoints::Waiting;
 use super::open::Opener;
 use super::reload::{RELOAD, contents};
 use super::resolve::{Resolved, Resolver};
@@ -20,6 +21,7 @@ use super::slots::Slots;
 use super::source::{Set, Source, names};
 use super::watch::Changes;
 use super::{Env, Inventory, Loader, Options, Progress};
+use crate::invoke::external::Endpoint;
 use crate::{pubsub, secrets, state};
 
 const RUNTIME: &str = "dapr.runtime";
@@ -44,6 +46,7 @@ pub(super) fn start(options: Options, tasks: &Tasks) -> Result<Loader, String> {
         pubsub: Slots::default(),
         state: Slots::default(),
         secrets: Slots::default(),
+        endpoints: Slots::default(),
         inventory: Inventory::default(),
         progress: seen,
     };
@@ -70,6 +73,8 @@ pub(super) fn start(options: Options, tasks: &Tasks) -> Result<Loader, String> {
         pubsub: loader.pubsub.clone(),
         state: loader.state.clone(),
         secrets: loader.secrets.clone(),
+        endpoints: loader.endpoints.clone(),
+        app_concurrency: options.app_concurrency,
         inventory: loader.inventory.clone(),
         chains: Chains::new(options.pipelines),
         counts: options.counts,
@@ -82,12 +87,13 @@ pub(super) fn start(options: Options, tasks: &Tasks) -> Result<Loader, String> {
     let components = work.set.components.iter().filter(|c| work.allowed(c));
     let components: Vec<Component> = components.cloned().collect();
     let places = work.places(&components);
+    let endpoints = work.waiting_endpoints();
     let hot = options.hot_reload.then_some((changes, options.reconcile));
     let token = tasks.token();
     tasks.spawn("loader", async move {
         // A component that is being opened must not hold up the end.
         token
-            .run_until_cancelled(Box::pin(work.run(components, places, hot)))
+            .run_until_cancelled(Box::pin(work.run(components, places, endpoints, hot)))
             .await;
     });
     Ok(loader)
@@ -104,6 +110,9 @@ pub(super) struct Work {
     pub(super) pubsub: Slots<pubsub::Broker>,
     pub(super) state: Slots<state::Store>,
     pub(super) secrets: Slots<secrets::Store>,
+    pub(super) endpoints: Slots<Endpoint>,
+    /// `--app-max-concurrency`, which holds for each endpoint too.
+    pub(super) app_concurrency: Option<usize>,
     pub(super) inventory: Inventory,
     pub(super) chains: Chains,
     pub(super) counts: Option<Counts>,
@@ -136,9 +145,10 @@ impl Work {
         mut self,
         components: Vec<Component>,
         places: Places,
+        endpoints: Waiting,
         hot: Option<(Changes, Duration)>,
     ) {
-        if let Err(cause) = self.open_first(components, places).await {
+        if let Err(cause) = self.open_first(components, places, endpoints).await {
             self.progress.send_replace(Progress::Failed(cause));
             return;
         }
@@ -178,6 +188,7 @@ impl Work {
         &mut self,
         components: Vec<Component>,
         places: Places,
+        waiting: Waiting,
     ) -> Result<(), String> {
         if !components.is_empty() {
             tracing::info!(target: RUNTIME, "Waiting for all outstanding components to be processed…");
@@ -194,6 +205,7 @@ impl Work {
         }
         if !endpoints.is_empty() {
             tracing::info!(target: RUNTIME, "Waiting for all outstanding http endpoints to be processed…");
+            self.open_endpoints(waiting).await;
             tracing::info!(target: RUNTIME, "All outstanding http endpoints processed");
         }
         Ok(())

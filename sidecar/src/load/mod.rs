@@ -4,6 +4,7 @@
 mod batch;
 mod chains;
 mod counts;
+mod endpoints;
 mod inventory;
 mod loader;
 mod open;
@@ -29,6 +30,7 @@ pub(crate) use self::counts::Counts;
 pub(crate) use self::inventory::Inventory;
 use self::slots::Slots;
 use crate::api::pipeline::Pipeline;
+use crate::invoke::external::Endpoint;
 use crate::{pubsub, secrets, state};
 
 pub(crate) type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -47,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) pipelines: Vec<(Pipeline, &'static str, Vec<Handler>)>,
     pub(crate) reconcile: Duration,
     pub(crate) hot_reload: bool,
+    /// Of calls to the app, and to each HTTPEndpoint.
+    pub(crate) app_concurrency: Option<usize>,
     /// `None` when nothing is measured.
     pub(crate) counts: Option<Counts>,
     pub(crate) env: Env,
@@ -58,6 +62,7 @@ pub(crate) struct Loader {
     pub(crate) pubsub: Slots<pubsub::Broker>,
     pub(crate) state: Slots<state::Store>,
     pub(crate) secrets: Slots<secrets::Store>,
+    pub(crate) endpoints: Slots<Endpoint>,
     pub(crate) inventory: Inventory,
     progress: cell::Receiver<Progress>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use component::metadata::Properties;
-use resources::{Component, SecretKeyRef};
+use resources::{Component, NameValue, SecretKeyRef};
 
 use super::Env;
 use super::slots::Slots;
@@ -35,28 +35,57 @@ pub(super) struct Resolver {
     pub(super) env: Env,
 }
 
+/// The resource that refers to secrets and variables.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    /// For log lines, such as `Component`.
+    pub(super) kind: &'static str,
+    pub(super) name: &'a str,
+    /// Where its secrets are.
+    pub(super) store: Option<&'a str>,
+}
+
+impl<'a> Owner<'a> {
+    pub(super) fn component(component: &'a Component) -> Self {
+        Self {
+            kind: "Component",
+            name: &component.metadata.name,
+            store: component.secret_store(),
+        }
+    }
+}
+
 impl Resolver {
     /// `None` when the component waits for a secret store that is not loaded.
     pub(super) async fn resolve(&self, component: &Component) -> Option<Resolved> {
+        let owner = Owner::component(component);
         let mut out = Resolved::default();
         for item in &component.spec.metadata {
-            let value = if let Some(reference) = &item.secret_key_ref {
-                let value = self.secret(component, reference).await?;
-                out.secret_names
-                    .insert(item.name.clone(), reference.name.clone());
-                // The component is left to complain about what it needs.
-                value.unwrap_or_else(|| {
-                    out.unread += 1;
-                    String::new()
-                })
-            } else if !item.env_ref.is_empty() {
-                self.variable(component, &item.env_ref)
-            } else {
-                item.value.as_str().to_owned()
-            };
+            if let Some(reference) = &item.secret_key_ref {
+                let secret = (item.name.clone(), reference.name.clone());
+                out.secret_names.extend([secret]);
+            }
+            // The component is left to complain about what it needs.
+            let value = self.value(owner, item).await?.unwrap_or_else(|| {
+                out.unread += 1;
+                String::new()
+            });
             out.properties.0.insert(item.name.clone(), value);
         }
         Some(out)
+    }
+
+    /// One value; inside, `None` for a secret that cannot be read, which is
+    /// logged; outside, `None` without the store.
+    pub(super) async fn value(&self, owner: Owner<'_>, item: &NameValue) -> Option<Option<String>> {
+        if let Some(reference) = &item.secret_key_ref {
+            return self.secret(owner, reference).await;
+        }
+        Some(Some(if item.env_ref.is_empty() {
+            item.value.as_str().to_owned()
+        } else {
+            self.variable(owner, &item.env_ref)
+        }))
     }
 
     /// The properties with their placeholders filled.
@@ -68,33 +97,34 @@ impl Resolver {
         filled.collect::<Result<_, _>>().map(Properties)
     }
 
-    /// Tells that a component waits for its secret store.
-    pub(super) fn waiting(component: &Component) {
+    /// Tells that a resource waits for its secret store.
+    pub(super) fn waiting(owner: Owner<'_>) {
         tracing::warn!(
             target: SCOPE,
-            "Component {} references a secret store that isn't loaded: {}",
-            component.metadata.name,
-            component.secret_store().unwrap_or_default()
+            "{} {} references a secret store that isn't loaded: {}",
+            owner.kind,
+            owner.name,
+            owner.store.unwrap_or_default()
         );
     }
 
     /// The value; inside, `None` when it cannot be read, which is logged; outside,
     /// `None` without the store.
-    async fn secret(
+    pub(super) async fn secret(
         &self,
-        component: &Component,
+        owner: Owner<'_>,
         reference: &SecretKeyRef,
     ) -> Option<Option<String>> {
-        let Some(store) = component.secret_store() else {
+        let Some(store) = owner.store else {
             tracing::error!(
                 target: SCOPE,
-                "Error getting secret: component {} refers to secret {} but names no store; set auth.secretStore",
-                component.metadata.name, reference.name
+                "Error getting secret: {} {} refers to secret {} but names no store; set auth.secretStore",
+                owner.kind.to_lowercase(), owner.name, reference.name
             );
             return Some(None);
         };
         let Some(store) = self.stores.wait(store).await else {
-            Self::waiting(component);
+            Self::waiting(owner);
             return None;
         };
         let nothing = BTreeMap::new();
@@ -118,11 +148,11 @@ impl Resolver {
         }
     }
 
-    fn variable(&self, component: &Component, name: &str) -> String {
+    fn variable(&self, owner: Owner<'_>, name: &str) -> String {
         if !admitted(name, (self.env)("DAPR_ENV_KEYS").as_deref()) {
             tracing::warn!(
                 target: SCOPE,
-                "Component {} references an env variable that isn't allowed: {name}", component.metadata.name
+                "{} {} references an env variable that isn't allowed: {name}", owner.kind, owner.name
             );
             return String::new();
         }

@@ -52,6 +52,7 @@ impl Sidecar {
             pipelines: Vec::new(),
             reconcile: Duration::from_secs(60),
             hot_reload,
+            app_concurrency: None,
             env: Arc::new(|_| None),
             counts: None,
         };

@@ -1,88 +1,256 @@
-//! One warm connection per peer.
+//! Connections to other sidecars: kept warm, shared by calls, replaced when they
+//! break.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use service::Tasks;
-use tonic::transport::{Channel, Endpoint};
+use tonic::Status;
+
+use super::dial::Dialer;
+use crate::api::count::counted;
 
 const DIAL: Duration = Duration::from_secs(30);
 const PING: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 const MOST_IDLE: Duration = Duration::from_secs(180);
 const SWEEP: Duration = Duration::from_secs(45);
+/// Calls that share a connection before the next one is opened.
+const SHARED: usize = 100;
+/// Beyond this many connections to one peer, calls share what there is.
+const MOST: usize = 64;
 
-/// Channels by address. One that was idle for three minutes is closed.
-#[derive(Clone)]
-pub(crate) struct Pool {
-    channels: Arc<Mutex<HashMap<String, Entry>>>,
+/// Whom a connection leads to: the address, and whose certificate is expected
+/// there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer<'a> {
+    /// `host:port`
+    pub(crate) address: &'a str,
+    pub(crate) app_id: &'a str,
+    pub(crate) namespace: &'a str,
 }
 
-struct Entry {
-    channel: Channel,
+/// Connections by address.
+#[derive(Clone)]
+pub(crate) struct Pool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    peers: Mutex<HashMap<String, Arc<Connections>>>,
+    dialer: Dialer,
+    tasks: Tasks,
+}
+
+struct Connections {
+    app_id: String,
+    namespace: String,
+    open: Mutex<Vec<Connection>>,
+    /// Held by whoever opens another one.
+    dialing: tokio::sync::Mutex<()>,
+}
+
+struct Connection {
+    sender: SendRequest<tonic::body::Body>,
+    calls: Arc<AtomicUsize>,
     used: Instant,
 }
 
-impl Pool {
-    pub(crate) fn new(tasks: &Tasks) -> Self {
-        let pool = Self {
-            channels: Arc::default(),
-        };
-        let (channels, end) = (Arc::downgrade(&pool.channels), tasks.token());
-        tasks.spawn("peer connections", async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(SWEEP) => {}
-                    () = end.cancelled() => return,
-                }
-                let Some(channels) = channels.upgrade() else {
-                    return;
-                };
-                channels
-                    .lock()
-                    .retain(|_, entry| entry.used.elapsed() < MOST_IDLE);
-            }
-        });
-        pool
-    }
+/// A place for one call on a connection.
+#[derive(Clone)]
+pub(crate) struct Line {
+    sender: SendRequest<tonic::body::Body>,
+    place: Arc<Place>,
+}
 
-    /// A channel to `address` (`host:port`). It connects at its first call.
-    pub(crate) fn channel(&self, address: &str) -> Result<Channel, String> {
-        let mut channels = self.channels.lock();
-        if let Some(entry) = channels.get_mut(address) {
-            entry.used = Instant::now();
-            return Ok(entry.channel.clone());
-        }
-        let channel = connect(address)?;
-        channels.insert(
-            address.to_owned(),
-            Entry {
-                channel: channel.clone(),
-                used: Instant::now(),
-            },
-        );
-        Ok(channel)
-    }
+struct Place(Arc<AtomicUsize>);
 
-    /// The next call to this address gets a fresh connection.
-    pub(crate) fn forget(&self, address: &str) {
-        self.channels.lock().remove(address);
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The one place where connections to peers are made.
-fn connect(address: &str) -> Result<Channel, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|e| format!("address '{address}' of the peer is not valid: {e}"))?;
-    Ok(endpoint
-        .connect_timeout(DIAL)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(PING)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(1 << 21)
-        .connect_lazy())
+impl Pool {
+    pub(crate) fn new(dialer: Dialer, tasks: &Tasks) -> Self {
+        let inner = Arc::new(Inner {
+            peers: Mutex::default(),
+            dialer,
+            tasks: tasks.clone(),
+        });
+        tasks.spawn(
+            "peer connections",
+            sweep(Arc::downgrade(&inner), tasks.clone()),
+        );
+        Self { inner }
+    }
+
+    /// A connection to the peer, a new one if need be. A peer that cannot be
+    /// reached is `Unavailable`.
+    pub(crate) async fn line(&self, peer: Peer<'_>) -> Result<Line, Status> {
+        let connections = self.inner.connections(peer);
+        if let Some(line) = connections.free(SHARED) {
+            return Ok(line);
+        }
+        let _turn = connections.dialing.lock().await;
+        if let Some(line) = connections.free(SHARED) {
+            return Ok(line);
+        }
+        if connections.open.lock().len() >= MOST
+            && let Some(line) = connections.free(usize::MAX)
+        {
+            return Ok(line);
+        }
+        let dialed = tokio::time::timeout(DIAL, self.inner.dial(peer)).await;
+        let sender = match dialed {
+            Ok(Ok(sender)) => sender,
+            Ok(Err(e)) => return Err(unreachable(peer, &service::net::reason(&e))),
+            Err(_) => return Err(unreachable(peer, "no answer in 30 s")),
+        };
+        connections.open.lock().push(Connection {
+            sender: sender.clone(),
+            calls: Arc::default(),
+            used: Instant::now(),
+        });
+        connections
+            .free(usize::MAX)
+            .ok_or_else(|| unreachable(peer, "the connection broke at once"))
+    }
+
+    /// The next call to this address gets a fresh connection; calls under way
+    /// keep the one that they have.
+    pub(crate) fn forget(&self, address: &str) {
+        self.inner.peers.lock().remove(address);
+    }
+}
+
+fn unreachable(peer: Peer<'_>, cause: &str) -> Status {
+    let Peer {
+        address, app_id, ..
+    } = peer;
+    Status::unavailable(format!(
+        "connection error: cannot reach the sidecar of {app_id} at {address}: {cause}"
+    ))
+}
+
+impl Inner {
+    fn connections(&self, peer: Peer<'_>) -> Arc<Connections> {
+        let mut peers = self.peers.lock();
+        if let Some(found) = peers.get(peer.address)
+            && found.app_id == peer.app_id
+            && found.namespace == peer.namespace
+        {
+            return found.clone();
+        }
+        // An address may have gone over to another app.
+        let fresh = Arc::new(Connections {
+            app_id: peer.app_id.to_owned(),
+            namespace: peer.namespace.to_owned(),
+            open: Mutex::default(),
+            dialing: tokio::sync::Mutex::default(),
+        });
+        peers.insert(peer.address.to_owned(), fresh.clone());
+        fresh
+    }
+
+    async fn dial(&self, peer: Peer<'_>) -> io::Result<SendRequest<tonic::body::Body>> {
+        let stream = self.dialer.dial(peer).await?;
+        let (sender, connection) = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(1 << 21)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        // It ends when the last sender is gone, or when it breaks: then its calls
+        // are told.
+        self.tasks.spawn("peer connection", async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+}
+
+impl Connections {
+    /// A place on the first connection that has one, and that works.
+    fn free(&self, most: usize) -> Option<Line> {
+        let mut open = self.open.lock();
+        open.retain(|c| !c.sender.is_closed());
+        let found = open
+            .iter_mut()
+            .min_by_key(|c| c.calls.load(Ordering::Relaxed))?;
+        if found.calls.load(Ordering::Relaxed) >= most {
+            return None;
+        }
+        found.used = Instant::now();
+        found.calls.fetch_add(1, Ordering::Relaxed);
+        Some(Line {
+            sender: found.sender.clone(),
+            place: Arc::new(Place(found.calls.clone())),
+        })
+    }
+
+    /// Closes what has been idle for long; whether anything is left.
+    fn sweep(&self) -> bool {
+        let mut open = self.open.lock();
+        open.retain(|c| c.calls.load(Ordering::Relaxed) > 0 || c.used.elapsed() < MOST_IDLE);
+        !open.is_empty() || self.dialing.try_lock().is_err()
+    }
+}
+
+/// Until the end, when no connection takes another call.
+async fn sweep(pool: Weak<Inner>, tasks: Tasks) {
+    let end = tasks.token();
+    loop {
+        let ended = tokio::select! {
+            () = tokio::time::sleep(SWEEP) => false,
+            () = end.cancelled() => true,
+        };
+        let Some(pool) = pool.upgrade() else { return };
+        let mut peers = pool.peers.lock();
+        if ended {
+            return peers.clear();
+        }
+        peers.retain(|_, connections| connections.sweep());
+    }
+}
+
+type Sending = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Status>> + Send>>;
+
+/// The body of an answer holds the place of its call until it has been read.
+impl tower::Service<http::Request<tonic::body::Body>> for Line {
+    type Response = http::Response<Body>;
+    type Error = Status;
+    type Future = Sending;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.sender.poll_ready(cx).map_err(|e| broken(&e))
+    }
+
+    fn call(&mut self, req: http::Request<tonic::body::Body>) -> Sending {
+        let place = self.place.clone();
+        let sending = self.sender.send_request(req);
+        Box::pin(async move {
+            let response: http::Response<Incoming> = sending.await.map_err(|e| broken(&e))?;
+            Ok(response.map(|body| Body::new(counted(Body::new(body), move |_, _| drop(place)))))
+        })
+    }
+}
+
+fn broken(error: &hyper::Error) -> Status {
+    Status::unavailable(format!("connection error: {}", crate::app::reason(error)))
 }

@@ -5,10 +5,13 @@ use std::pin::Pin;
 use axum::body::Body;
 use futures_util::stream::{self, Stream, StreamExt};
 use http_body_util::BodyExt;
+use proto::dapr::common::v1::http_extension::Verb;
 use proto::dapr::internals::v1 as wire;
 use proto::dapr::internals::v1::service_invocation_server::ServiceInvocation;
+use security::spiffe::SpiffeId;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::access::AccessList;
 use super::body::{Incoming, chunks};
 use crate::api::errors::absent;
 use crate::app::App;
@@ -17,15 +20,17 @@ use crate::invoke::local::{self, Answer, Inbound};
 /// Serves `dapr.proto.internals.v1.ServiceInvocation`.
 pub(crate) struct Server {
     app: App,
+    access: Option<AccessList>,
 }
 
 impl Server {
-    pub(crate) fn new(app: App) -> Self {
-        Self { app }
+    pub(crate) fn new(app: App, access: Option<AccessList>) -> Self {
+        Self { app, access }
     }
 
     async fn deliver(
         &self,
+        caller: Option<&SpiffeId>,
         head: wire::InternalInvokeRequest,
         body: Body,
     ) -> Result<Answer, Status> {
@@ -33,6 +38,14 @@ impl Server {
             return Err(Status::internal("app channel is not initialized"));
         }
         let inbound = Inbound::from_wire(head, body)?;
+        if let Some(access) = &self.access {
+            let verb = Some(inbound.verb).filter(|v| *v != Verb::None);
+            let verb = verb.filter(|_| !inbound.metadata.is_empty());
+            let verb = verb.map(|v| v.as_str_name());
+            access
+                .check(caller, &inbound.method, verb)
+                .map_err(Status::permission_denied)?;
+        }
         local::call(&self.app, inbound)
             .await
             .map_err(|e| Status::internal(format!("error invoking app channel: {e}")))
@@ -56,14 +69,14 @@ impl ServiceInvocation for Server {
         &self,
         request: Request<wire::InternalInvokeRequest>,
     ) -> Result<Response<wire::InternalInvokeResponse>, Status> {
-        let mut head = request.into_inner();
+        let (_, extensions, mut head) = request.into_parts();
         let data = head
             .message
             .as_mut()
             .and_then(|m| m.data.as_mut())
             .map(|d| std::mem::take(&mut d.value));
         let answer = self
-            .deliver(head, Body::from(data.unwrap_or_default()))
+            .deliver(extensions.get(), head, Body::from(data.unwrap_or_default()))
             .await?;
         let (mut head, body) = answer.into_wire();
         let data = body
@@ -79,7 +92,7 @@ impl ServiceInvocation for Server {
         &self,
         request: Request<Streaming<wire::InternalInvokeRequestStream>>,
     ) -> Result<Response<Answers>, Status> {
-        let mut messages = request.into_inner();
+        let (_, extensions, mut messages) = request.into_parts();
         let first = messages.message().await?.unwrap_or_default();
         let head = first
             .request
@@ -97,7 +110,10 @@ impl ServiceInvocation for Server {
             Err(status) => Err(status.message().to_owned()),
         });
         let body = Incoming::default().body(first.payload, rest);
-        let (head, body) = self.deliver(head, body).await?.into_wire();
+        let (head, body) = self
+            .deliver(extensions.get(), head, body)
+            .await?
+            .into_wire();
         let head = wire::InternalInvokeResponseStream {
             response: Some(head),
             payload: None,

@@ -113,7 +113,7 @@ async fn unknown_method(req: Request, invoker: Invoker, reflection: Reflection) 
     if path.starts_with("/TaskHubSidecarService/") {
         return status(&absent::actor_state_store().status());
     }
-    crate::invoke::proxy::call(&invoker, req).await
+    crate::invoke::proxy::call(&invoker, None, req).await
 }
 
 pub(crate) fn status(status: &Status) -> Response {

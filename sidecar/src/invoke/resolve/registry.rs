@@ -7,17 +7,16 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::Address;
-
 /// A file larger than this is not one of ours.
 const LARGEST: u64 = 16 * 1024;
-/// How long an address that did not answer is avoided.
-const AVOIDED: Duration = Duration::from_secs(5);
+/// A file that comes this soon after a change of the folder may leave its time of
+/// change as it is: what was read in that time is not kept.
+const SETTLED: Duration = Duration::from_millis(50);
 
 /// What a sidecar says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -32,13 +31,14 @@ pub(crate) struct Entry {
 #[derive(Clone)]
 pub(crate) struct Registry {
     folder: PathBuf,
-    state: Arc<Mutex<State>>,
+    seen: Arc<Mutex<Option<Seen>>>,
 }
 
-#[derive(Default)]
-struct State {
-    failed: HashMap<String, Instant>,
-    turn: usize,
+/// The folder as it was when it last changed.
+struct Seen {
+    changed: SystemTime,
+    /// By app id.
+    entries: HashMap<String, Vec<Entry>>,
 }
 
 /// Takes the file away when the sidecar ends.
@@ -61,7 +61,7 @@ impl Registry {
         let folder = given.unwrap_or_else(|| PathBuf::from(format!("/tmp/dapr-apps-{}", uid())));
         Self {
             folder,
-            state: Arc::default(),
+            seen: Arc::default(),
         }
     }
 
@@ -106,56 +106,47 @@ impl Registry {
         ))
     }
 
-    /// One of the live sidecars of an app, in turn.
-    pub(crate) async fn find(&self, id: &str) -> io::Result<Option<Address>> {
-        // A handful of small files in a folder that the kernel has in memory: the
-        // read is shorter than the way to another thread.
-        let mut found = self.read(id)?;
-        found.sort();
-        let mut state = self.state.lock();
-        state.failed.retain(|_, at| at.elapsed() < AVOIDED);
-        let good: Vec<&String> = found
-            .iter()
-            .filter(|a| !state.failed.contains_key(*a))
-            .collect();
-        let from = if good.is_empty() {
-            found.iter().collect()
-        } else {
-            good
+    /// The addresses of the live sidecars of an app. While the folder does not
+    /// change, its files are not read again.
+    pub(crate) fn find(&self, id: &str) -> io::Result<Vec<String>> {
+        let changed = match fs::symlink_metadata(&self.folder) {
+            Ok(found) => found.modified()?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
         };
-        if from.is_empty() {
-            return Ok(None);
-        }
-        state.turn = state.turn.wrapping_add(1);
-        Ok(Some(Address(from[state.turn % from.len()].clone())))
-    }
-
-    fn read(&self, id: &str) -> io::Result<Vec<String>> {
-        if !self.folder.exists() {
-            return Ok(Vec::new());
+        let mut seen = self.seen.lock();
+        if let Some(seen) = seen.as_ref().filter(|s| s.changed == changed) {
+            return Ok(live(seen.entries.get(id)));
         }
         self.trusted()?;
-        let mut found = Vec::new();
+        let entries = self.read()?;
+        let found = live(entries.get(id));
+        let settled = changed.elapsed().is_ok_and(|age| age > SETTLED);
+        *seen = settled.then_some(Seen { changed, entries });
+        Ok(found)
+    }
+
+    fn read(&self) -> io::Result<HashMap<String, Vec<Entry>>> {
+        let mut found: HashMap<String, Vec<Entry>> = HashMap::new();
         for file in fs::read_dir(&self.folder)? {
             let path = file?.path();
             let Some(entry) = read_entry(&path) else {
                 continue;
             };
-            if !alive(entry.pid) {
+            if alive(entry.pid) {
+                found.entry(entry.app_id.clone()).or_default().push(entry);
+            } else {
                 let _ = fs::remove_file(&path);
-            } else if entry.app_id == id {
-                found.push(entry.address);
             }
         }
         Ok(found)
     }
+}
 
-    pub(crate) fn failed(&self, address: &Address) {
-        self.state
-            .lock()
-            .failed
-            .insert(address.0.clone(), Instant::now());
-    }
+fn live(entries: Option<&Vec<Entry>>) -> Vec<String> {
+    let entries = entries.map(Vec::as_slice).unwrap_or_default();
+    let live = entries.iter().filter(|e| alive(e.pid));
+    live.map(|e| e.address.clone()).collect()
 }
 
 /// `None` for what is being written, was just removed, or is not ours.
@@ -191,39 +182,53 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn live_sidecars_are_found_in_turn_and_dead_ones_are_not() {
+    #[test]
+    fn live_sidecars_are_found_and_dead_ones_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("apps").display().to_string();
         let registry = Registry::new(&|name| (name == "DAPR_APPS_DIR").then(|| path.clone()));
-        assert_eq!(registry.find("a").await.unwrap(), None);
+        let find = |id: &str| {
+            let mut found = registry.find(id).unwrap();
+            found.sort();
+            found
+        };
+        assert_eq!(find("a"), [""; 0]);
         let me = std::process::id();
         let _one = registry.register(&entry("a", 1, me)).unwrap();
         let two = registry.register(&entry("a", 2, me)).unwrap();
         let _other = registry.register(&entry("b", 3, me)).unwrap();
         let _dead = registry.register(&entry("a", 4, u32::MAX)).unwrap();
         fs::write(Path::new(&path).join("rubbish.json"), b"{").unwrap();
-        let mut seen = Vec::new();
-        for _ in 0..4 {
-            seen.push(registry.find("a").await.unwrap().unwrap().0);
-        }
-        seen.sort();
-        seen.dedup();
-        assert_eq!(seen, ["127.0.0.1:1", "127.0.0.1:2"]);
-        registry.failed(&Address("127.0.0.1:1".into()));
-        assert_eq!(registry.find("a").await.unwrap().unwrap().0, "127.0.0.1:2");
+        assert_eq!(find("a"), ["127.0.0.1:1", "127.0.0.1:2"]);
         drop(two);
-        assert_eq!(registry.find("a").await.unwrap().unwrap().0, "127.0.0.1:1");
+        assert_eq!(find("a"), ["127.0.0.1:1"]);
     }
 
     #[tokio::test]
-    async fn a_folder_that_others_can_write_to_is_not_trusted() {
+    async fn a_folder_that_rests_is_not_read_again_and_a_change_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("apps").display().to_string();
+        let registry = Registry::new(&|_| Some(path.clone()));
+        let me = std::process::id();
+        let _one = registry.register(&entry("a", 1, me)).unwrap();
+        let rests = || {
+            registry.find("a").unwrap();
+            registry.seen.lock().is_some()
+        };
+        let settled = async || anyhow::Ok(anyhow::ensure!(rests(), "still young"));
+        testkit::eventually(testkit::DEADLINE, settled).await;
+        let _two = registry.register(&entry("a", 2, me)).unwrap();
+        assert_eq!(registry.find("a").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_not_trusted() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let path = folder.path().display().to_string();
         let registry = Registry::new(&|_| Some(path.clone()));
-        let error = registry.find("a").await.unwrap_err();
+        let error = registry.find("a").unwrap_err();
         assert!(error.to_string().contains("DAPR_APPS_DIR"), "{error}");
     }
 }
