@@ -10,6 +10,7 @@ mod host;
 mod invoke;
 mod load;
 mod metadata;
+mod meters;
 mod peer;
 mod pubsub;
 mod run;

@@ -12,17 +12,14 @@ use service::Tasks;
 use service::flags::process_env;
 use service::health::Health;
 use service::log::Handle;
-use service::metrics::{LATENCY_BUCKETS, Registry as MetricsRegistry};
 use service::signals::{Signal, Signals};
 use tokio::net::TcpListener;
 
 use crate::api::absent::Absent;
 use crate::api::access::{Access, Rule};
 use crate::api::grpc::dapr::Api;
-use crate::api::metrics::{Cardinality, ErrorCodes, GrpcMetrics, HttpMetrics};
 use crate::api::pipeline::Pipeline;
-use crate::app::{App, AppHealth, AppMetrics};
-use crate::block_metrics::BlockMetrics;
+use crate::app::{App, AppHealth};
 use crate::flags::Config;
 use crate::health::Healthz;
 use crate::invoke::external::External;
@@ -31,8 +28,9 @@ use crate::invoke::{Invoker, Parts};
 use crate::load::slots::Slots;
 use crate::load::{self, Loader};
 use crate::metadata::{Facts, Metadata};
+use crate::meters::Meters;
 use crate::peer::access::AccessList;
-use crate::peer::{Dialer, Pool};
+use crate::peer::{self, Dialer, Pool};
 use crate::pubsub::{Broker, Brokers, Subscriptions};
 use crate::secrets::{self, Scopes, Secrets};
 use crate::servers::{self, Listeners};
@@ -114,26 +112,27 @@ impl Sidecar {
             health.target("grpc-internal-server"),
         );
         let outbound = Health::new().target("outbound");
-        let telemetry = Telemetry::new(config, &settings);
-        if let Some((address, port)) = config.metrics.as_ref().filter(|_| telemetry.enabled) {
+        let meters = Meters::new(config, &settings)?;
+        if let Some((address, port)) = config.metrics.as_ref().filter(|_| meters.enabled) {
             let ready = health.target("metrics-exporter");
             let listener = service::net::bind(address, *port).await;
             let listener =
                 listener.map_err(|e| format!("failed to listen on {address}:{port}: {e}"))?;
-            service::metrics::serve(listener, &telemetry.registry, tasks);
+            service::metrics::serve(listener, &meters.registry, tasks);
             tracing::info!(target: SCOPE, "metrics server started on {address}:{port}/");
             ready.ready();
         }
 
         let (server_pipeline, app_pipeline) = (Pipeline::default(), Pipeline::default());
-        let counts = telemetry.load(config);
+        let counts = meters.load();
         let pipelines = (&server_pipeline, &app_pipeline);
         let loader = loader(config, &settings, pipelines, counts, tasks)?;
         let app = App::new(
             &config.app,
             config.read_buffer,
             app_pipeline.clone(),
-            telemetry.app(config),
+            meters.app(),
+            meters.calls(),
         )?;
         let address = host::address(&process_env);
         let internal = internal_listener(config).await?;
@@ -141,7 +140,7 @@ impl Sidecar {
         let access_list = AccessList::compile(
             &settings.access_control.clone().unwrap_or_default(),
             http_app,
-            telemetry.enabled.then_some(&telemetry.registry),
+            meters.enabled.then_some(&meters.registry),
         )?;
         let neighbours = Neighbours::new(&process_env);
         let registration = register(&neighbours, config, &address, &internal);
@@ -151,7 +150,7 @@ impl Sidecar {
             app_id: config.app_id.clone(),
             namespace: namespace(config).into(),
             app: app.clone(),
-            pool: Pool::new(Dialer::default(), tasks),
+            pool: Pool::new(Dialer::default(), meters.calls(), tasks),
             resolver: Resolver::new(Some(neighbours), None, port),
             external: External::new(
                 loader.endpoints.clone(),
@@ -162,13 +161,14 @@ impl Sidecar {
             ),
             address,
             max_message,
+            metrics: meters.invocation(),
         });
         let state = State::new(
             loader.state.clone(),
-            telemetry.block(config, "state", state::OPERATIONS),
+            meters.block("state", state::OPERATIONS),
         );
         let scopes = scopes(&settings)?;
-        let secret_metrics = telemetry.block(config, "secret", secrets::OPERATIONS);
+        let secret_metrics = meters.block("secret", secrets::OPERATIONS);
         let secrets = Secrets::new(loader.secrets.clone(), scopes, secret_metrics);
         let pubsub = Brokers::new(loader.pubsub.clone(), &config.app_id);
         let metadata = Metadata::new(facts(config, &settings), loader.inventory.clone());
@@ -205,8 +205,8 @@ impl Sidecar {
         let servers = servers::Servers {
             config,
             access: access(&settings),
-            http_metrics: telemetry.http(config),
-            grpc_metrics: telemetry.grpc(config),
+            http_metrics: meters.http(),
+            grpc_metrics: meters.grpc(),
             pipeline: server_pipeline,
             logging: config
                 .api_logging
@@ -218,7 +218,8 @@ impl Sidecar {
         servers.grpc(listeners.grpc, api, invoker.clone(), tasks);
         grpc_ready.ready();
         servers.public(listeners.public, public, tasks);
-        servers.internal(internal, app.clone(), access_list, invoker, tasks);
+        let peers = peer::Server::new(app.clone(), access_list.clone(), meters.invocation());
+        servers.internal(internal, peers, access_list, invoker, tasks);
         internal_ready.ready();
         if let Some(bytes) = config.max_body {
             tracing::info!(target: SCOPE, "The request body size parameter is: {bytes} bytes");
@@ -359,7 +360,7 @@ async fn introduce(app: App, app_id: &str, brokers: Slots<Broker>, tasks: &Tasks
 }
 
 /// Names of other apps are looked up in this namespace.
-fn namespace(config: &Config) -> &str {
+pub(crate) fn namespace(config: &Config) -> &str {
     if config.namespace.is_empty() {
         "default"
     } else {
@@ -517,84 +518,5 @@ fn register(
             tracing::warn!(target: SCOPE, "other sidecars of this machine will not find this one: {e}");
             None
         }
-    }
-}
-
-/// The metrics that the Configuration asks for.
-struct Telemetry {
-    enabled: bool,
-    registry: MetricsRegistry,
-    cardinality: Cardinality,
-    buckets: Vec<f64>,
-    error_codes: bool,
-}
-
-impl Telemetry {
-    fn new(config: &Config, settings: &ConfigurationSpec) -> Self {
-        let metrics = settings.effective_metrics();
-        let http = metrics.http.clone().unwrap_or_default();
-        let buckets = metrics
-            .latency_distribution_buckets
-            .clone()
-            .unwrap_or_default();
-        Self {
-            enabled: metrics.is_enabled() && config.metrics.is_some(),
-            registry: MetricsRegistry::new(&[]),
-            cardinality: Cardinality {
-                paths: http.increased_cardinality.unwrap_or(true),
-                no_verbs: http.exclude_verbs.unwrap_or(false),
-            },
-            buckets: match buckets.as_slice() {
-                [] => LATENCY_BUCKETS.to_vec(),
-                given => given.iter().map(|b| *b as f64).collect(),
-            },
-            error_codes: metrics.record_error_codes.unwrap_or(false),
-        }
-    }
-
-    fn http(&self, config: &Config) -> Option<HttpMetrics> {
-        let errors = self
-            .error_codes
-            .then(|| ErrorCodes::new(&self.registry, &config.app_id));
-        self.enabled.then(|| {
-            HttpMetrics::new(
-                &self.registry,
-                &config.app_id,
-                self.cardinality,
-                &self.buckets,
-                errors,
-            )
-        })
-    }
-
-    fn grpc(&self, config: &Config) -> Option<GrpcMetrics> {
-        self.enabled
-            .then(|| GrpcMetrics::new(&self.registry, &config.app_id, &self.buckets))
-    }
-
-    fn app(&self, config: &Config) -> Option<AppMetrics> {
-        self.enabled.then(|| {
-            AppMetrics::new(
-                &self.registry,
-                &config.app_id,
-                self.cardinality,
-                &self.buckets,
-            )
-        })
-    }
-
-    fn load(&self, config: &Config) -> Option<load::Counts> {
-        self.enabled
-            .then(|| load::Counts::new(&self.registry, &config.app_id))
-    }
-
-    fn block(
-        &self,
-        config: &Config,
-        block: &str,
-        operations: &'static [&'static str],
-    ) -> BlockMetrics {
-        let owner = (config.app_id.as_str(), namespace(config));
-        BlockMetrics::new(&self.registry, block, operations, owner, &self.buckets)
     }
 }

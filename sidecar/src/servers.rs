@@ -22,7 +22,6 @@ use crate::api::log::{ApiLog, Kind};
 use crate::api::metrics::{GrpcMetrics, HttpMetrics};
 use crate::api::pipeline::Pipeline;
 use crate::api::serve::{Listener, Protocol, serve};
-use crate::app::App;
 use crate::flags::Config;
 use crate::invoke::{self, Invoker};
 use crate::peer;
@@ -208,14 +207,14 @@ impl Servers<'_> {
     pub(crate) fn internal(
         &self,
         listener: TcpListener,
-        app: App,
+        peers: peer::Server,
         access: Option<AccessList>,
         invoker: Invoker,
         tasks: &Tasks,
     ) {
         let most = self.config.max_body.unwrap_or(usize::MAX);
         let most = most.max(invoke::LEAST_MESSAGE);
-        let server = ServiceInvocationServer::new(peer::Server::new(app, access.clone()));
+        let server = ServiceInvocationServer::new(peers);
         let server = server
             .max_decoding_message_size(most)
             .max_encoding_message_size(most);

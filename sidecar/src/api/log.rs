@@ -103,7 +103,7 @@ impl Seen {
     }
 }
 
-pub(super) fn grpc_code(headers: &http::HeaderMap) -> Option<i64> {
+pub(crate) fn grpc_code(headers: &http::HeaderMap) -> Option<i64> {
     headers.get("grpc-status")?.to_str().ok()?.parse().ok()
 }
 

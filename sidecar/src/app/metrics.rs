@@ -11,7 +11,7 @@ use service::metrics::{Counter, Family, Histogram, Registry, SIZE_BUCKETS};
 
 use super::Protocol;
 use crate::api::count::counted;
-use crate::api::metrics::{Cardinality, shortened};
+use crate::api::metrics::Cardinality;
 
 const LABELS: [&str; 4] = ["app_id", "method", "path", "status"];
 
@@ -56,7 +56,7 @@ impl Probes {
 }
 
 pub(super) struct Seen {
-    method: String,
+    method: &'static str,
     path: String,
 }
 
@@ -106,16 +106,8 @@ impl AppMetrics {
 
     pub(super) fn request(&self, req: &Request<Body>) -> Seen {
         let metrics = &self.inner;
-        let method = if metrics.cardinality.no_verbs {
-            String::new()
-        } else {
-            req.method().to_string()
-        };
-        let path = if metrics.cardinality.paths {
-            shortened(req.uri().path())
-        } else {
-            String::new()
-        };
+        let method = metrics.cardinality.verb(req.method());
+        let path = metrics.cardinality.of_app(req.uri().path()).into_owned();
         let length = req
             .headers()
             .get(CONTENT_LENGTH)
@@ -124,7 +116,7 @@ impl AppMetrics {
         // Recorded before the answer, so without a status.
         metrics
             .sent
-            .with(&[&metrics.app_id, &method, &path, ""])
+            .with(&[&metrics.app_id, method, &path, ""])
             .observe(size as f64);
         Seen { method, path }
     }
@@ -133,7 +125,7 @@ impl AppMetrics {
         let metrics = &self.inner;
         let Seen { method, path } = seen;
         let status = response.status();
-        let labels = [metrics.app_id.as_str(), &method, &path, status.as_str()];
+        let labels = [metrics.app_id.as_str(), method, &path, status.as_str()];
         metrics.completed.with(&labels).inc();
         metrics
             .latency
@@ -151,7 +143,7 @@ impl AppMetrics {
         let metrics = &self.inner;
         let (probes, status) = match (protocol.is_grpc(), ok) {
             (true, true) => (&metrics.grpc_probes, "OK"),
-            (true, false) => (&metrics.grpc_probes, "UNKNOWN"),
+            (true, false) => (&metrics.grpc_probes, "Unknown"),
             (false, true) => (&metrics.http_probes, "200"),
             (false, false) => (&metrics.http_probes, "500"),
         };

@@ -24,6 +24,7 @@ pub(crate) use self::health::AppHealth;
 pub(crate) use self::metrics::AppMetrics;
 use crate::api::auth::HEADER as TOKEN_HEADER;
 use crate::api::count::counted;
+use crate::api::metrics::{GrpcMetrics, Measured};
 use crate::api::pipeline::Pipeline;
 use crate::flags::AppConfig;
 
@@ -74,6 +75,9 @@ impl Protocol {
     }
 }
 
+/// The channel to a gRPC app.
+pub(crate) type AppChannel = Measured<Channel>;
+
 /// A handle on the app, or on there being none.
 #[derive(Clone)]
 pub(crate) struct App {
@@ -86,7 +90,7 @@ struct Inner {
     authority: Authority,
     token: Option<HeaderValue>,
     client: Client<Connector, Body>,
-    channel: Channel,
+    channel: AppChannel,
     permits: Option<Arc<Semaphore>>,
     health: watch::Sender<AppHealth>,
     /// Its port has accepted a connection.
@@ -102,6 +106,7 @@ impl App {
         read_buffer: usize,
         pipeline: Pipeline,
         metrics: Option<AppMetrics>,
+        calls: Option<GrpcMetrics>,
     ) -> Result<Self, String> {
         let Some(port) = config.port else {
             return Ok(Self { inner: None });
@@ -122,7 +127,7 @@ impl App {
             Endpoint::from_shared(format!("http://{authority}")).map_err(|e| e.to_string())?;
         let inner = Inner {
             client: client(protocol, read_buffer, connector.clone()),
-            channel: endpoint.connect_with_connector_lazy(connector),
+            channel: Measured::new(endpoint.connect_with_connector_lazy(connector), calls),
             token: HeaderValue::try_from(&config.token)
                 .ok()
                 .filter(|t| !t.is_empty()),
@@ -190,7 +195,7 @@ impl App {
 
     /// The channel for calls of the app's own gRPC methods, which take no place
     /// among the concurrent calls.
-    pub(crate) async fn channel(&self) -> Result<Channel, Error> {
+    pub(crate) async fn channel(&self) -> Result<AppChannel, Error> {
         Ok(self.callable().await?.channel.clone())
     }
 
@@ -215,7 +220,7 @@ impl App {
     /// The channel to a gRPC app, under the same gates as [`App::send`].
     pub(crate) async fn grpc(
         &self,
-    ) -> Result<(Channel, Option<tokio::sync::OwnedSemaphorePermit>), Error> {
+    ) -> Result<(AppChannel, Option<tokio::sync::OwnedSemaphorePermit>), Error> {
         let inner = self.callable().await?;
         let permit = match &inner.permits {
             Some(permits) => Some(

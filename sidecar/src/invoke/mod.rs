@@ -5,6 +5,7 @@ pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod local;
 mod method;
+mod metrics;
 pub(crate) mod proxy;
 mod remote;
 pub(crate) mod resolve;
@@ -19,6 +20,7 @@ use tonic::{Code, Status};
 
 use self::external::External;
 use self::local::{Answer, Inbound};
+pub(crate) use self::metrics::{InvokeMetrics, Shape};
 use self::remote::Attempt;
 use self::resolve::{Address, Resolver};
 use crate::app::App;
@@ -48,6 +50,7 @@ struct Inner {
     address: String,
     hostname: String,
     max_message: usize,
+    metrics: Option<InvokeMetrics>,
 }
 
 /// A failed call, in the words that follow `failed to invoke, id: <id>, err: `.
@@ -91,6 +94,7 @@ pub(crate) struct Parts {
     pub(crate) external: External,
     pub(crate) address: String,
     pub(crate) max_message: usize,
+    pub(crate) metrics: Option<InvokeMetrics>,
 }
 
 impl Invoker {
@@ -104,6 +108,7 @@ impl Invoker {
             external,
             address,
             max_message,
+            metrics,
         } = parts;
         let hostname = service::log::hostname();
         Self {
@@ -117,6 +122,7 @@ impl Invoker {
                 address,
                 hostname,
                 max_message: max_message.max(LEAST_MESSAGE),
+                metrics,
             }),
         }
     }

@@ -1,6 +1,8 @@
 //! gRPC methods that no service here has: they belong to some app, which the
 //! call's metadata has to name. Their messages pass through undecoded.
 
+use std::time::Instant;
+
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::response::Response;
@@ -12,14 +14,16 @@ use http_body_util::{BodyStream, StreamBody};
 use tonic::Status;
 use tower::{Service, ServiceExt};
 
-use super::{Failure, Invoker, method};
+use super::{Failure, Invoker, Shape, method};
 use crate::api::auth::HEADER as TOKEN;
 use crate::api::grpc::status;
+use crate::api::log::grpc_code;
 use crate::peer::Peer;
 use crate::peer::access::AccessList;
 
 const TARGET: HeaderName = HeaderName::from_static("dapr-app-id");
 const CALLEE: HeaderName = HeaderName::from_static("dapr-callee-app-id");
+const STREAM: HeaderName = HeaderName::from_static("dapr-stream");
 const CALLER: HeaderName = HeaderName::from_static("dapr-caller-app-id");
 
 /// `access` is set for calls that come from other sidecars.
@@ -64,14 +68,35 @@ async fn forward(
         app_id: id,
         namespace,
     };
+    let (shape, start) = (shape(req.headers()), Instant::now());
+    if let Some(metrics) = &me.metrics {
+        metrics.sent(id, shape);
+    }
     let result = match me.pool.line(peer).await {
         Ok(line) => send(line, req).await,
         Err(refused) => Err(refused),
     };
+    if let Some(metrics) = &me.metrics {
+        let code = match &result {
+            Ok(response) => grpc_code(response.headers()).unwrap_or(0),
+            Err(refused) => i64::from(i32::from(refused.code())),
+        };
+        metrics.answer(id, i32::try_from(code).unwrap_or(2), shape, start);
+    }
     if let Err(refused) = &result {
         me.lost(refused, peer);
     }
     result
+}
+
+/// Whether the caller says that the call is a stream.
+fn shape(headers: &HeaderMap) -> Shape {
+    const YES: [&str; 6] = ["y", "yes", "true", "t", "on", "1"];
+    let told = headers.get(STREAM).and_then(|v| v.to_str().ok());
+    match told.map(str::to_ascii_lowercase) {
+        Some(word) if YES.contains(&word.as_str()) => Shape::Streaming,
+        _ => Shape::Unary,
+    }
 }
 
 /// Whom the call is for.

@@ -1,16 +1,19 @@
 //! One try of a call to another sidecar.
 
+use std::time::Instant;
+
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use proto::dapr::internals::v1 as wire;
 use proto::dapr::internals::v1::service_invocation_client::ServiceInvocationClient;
 use tokio::sync::oneshot;
-use tonic::Status;
+use tonic::{Code, Status};
 
-use super::Inner;
 use super::local::{Answer, Inbound};
+use super::{Inner, Shape};
 use crate::api::body;
+use crate::api::metrics::Measured;
 use crate::peer::headers::list;
 use crate::peer::{Incoming, Line, Peer, chunks};
 
@@ -21,11 +24,28 @@ pub(super) enum Attempt {
 }
 
 impl Inner {
+    /// One try, counted.
     pub(super) async fn attempt(
         &self,
         peer: Peer<'_>,
-        mut inbound: Inbound,
+        inbound: Inbound,
     ) -> Result<Answer, Attempt> {
+        let Some(metrics) = &self.metrics else {
+            return self.streamed(peer, inbound).await;
+        };
+        let start = Instant::now();
+        metrics.sent(peer.app_id, Shape::Unary);
+        let result = self.streamed(peer, inbound).await;
+        let code = match &result {
+            Ok(answer) => answer.code,
+            Err(Attempt::Status(status)) => status.code().into(),
+            Err(Attempt::Other(_)) => Code::Unknown.into(),
+        };
+        metrics.answer(peer.app_id, code, Shape::Unary, start);
+        result
+    }
+
+    async fn streamed(&self, peer: Peer<'_>, mut inbound: Inbound) -> Result<Answer, Attempt> {
         self.mark(peer.app_id, &mut inbound);
         let mut client = self.client(peer).await?;
         let (requests, broken) = requests(inbound);
@@ -75,7 +95,10 @@ impl Inner {
         Answer::from_wire(head, Body::from(data.unwrap_or_default())).map_err(Attempt::Other)
     }
 
-    async fn client(&self, peer: Peer<'_>) -> Result<ServiceInvocationClient<Line>, Attempt> {
+    async fn client(
+        &self,
+        peer: Peer<'_>,
+    ) -> Result<ServiceInvocationClient<Measured<Line>>, Attempt> {
         let line = self.pool.line(peer).await.map_err(Attempt::Status)?;
         Ok(ServiceInvocationClient::new(line)
             .max_decoding_message_size(self.max_message)

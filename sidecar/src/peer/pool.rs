@@ -20,6 +20,7 @@ use tonic::Status;
 
 use super::dial::Dialer;
 use crate::api::count::counted;
+use crate::api::metrics::{GrpcMetrics, Measured};
 
 const DIAL: Duration = Duration::from_secs(30);
 const PING: Duration = Duration::from_secs(10);
@@ -50,6 +51,7 @@ pub(crate) struct Pool {
 struct Inner {
     peers: Mutex<HashMap<String, Arc<Connections>>>,
     dialer: Dialer,
+    metrics: Option<GrpcMetrics>,
     tasks: Tasks,
 }
 
@@ -83,10 +85,11 @@ impl Drop for Place {
 }
 
 impl Pool {
-    pub(crate) fn new(dialer: Dialer, tasks: &Tasks) -> Self {
+    pub(crate) fn new(dialer: Dialer, metrics: Option<GrpcMetrics>, tasks: &Tasks) -> Self {
         let inner = Arc::new(Inner {
             peers: Mutex::default(),
             dialer,
+            metrics,
             tasks: tasks.clone(),
         });
         tasks.spawn(
@@ -98,17 +101,17 @@ impl Pool {
 
     /// A connection to the peer, a new one if need be. A peer that cannot be
     /// reached is `Unavailable`.
-    pub(crate) async fn line(&self, peer: Peer<'_>) -> Result<Line, Status> {
+    pub(crate) async fn line(&self, peer: Peer<'_>) -> Result<Measured<Line>, Status> {
         let connections = self.inner.connections(peer);
-        if let Some(line) = connections.free(SHARED) {
+        if let Some(line) = self.free(&connections, SHARED) {
             return Ok(line);
         }
         let _turn = connections.dialing.lock().await;
-        if let Some(line) = connections.free(SHARED) {
+        if let Some(line) = self.free(&connections, SHARED) {
             return Ok(line);
         }
         if connections.open.lock().len() >= MOST
-            && let Some(line) = connections.free(usize::MAX)
+            && let Some(line) = self.free(&connections, usize::MAX)
         {
             return Ok(line);
         }
@@ -123,9 +126,13 @@ impl Pool {
             calls: Arc::default(),
             used: Instant::now(),
         });
-        connections
-            .free(usize::MAX)
+        self.free(&connections, usize::MAX)
             .ok_or_else(|| unreachable(peer, "the connection broke at once"))
+    }
+
+    fn free(&self, connections: &Connections, most: usize) -> Option<Measured<Line>> {
+        let metrics = self.inner.metrics.clone();
+        Some(Measured::new(connections.free(most)?, metrics))
     }
 
     /// The next call to this address gets a fresh connection; calls under way
@@ -246,7 +253,8 @@ impl tower::Service<http::Request<tonic::body::Body>> for Line {
         let sending = self.sender.send_request(req);
         Box::pin(async move {
             let response: http::Response<Incoming> = sending.await.map_err(|e| broken(&e))?;
-            Ok(response.map(|body| Body::new(counted(Body::new(body), move |_, _| drop(place)))))
+            let done = move |_, _: Option<&http::HeaderMap>| drop(place);
+            Ok(response.map(|body| Body::new(counted(Body::new(body), done))))
         })
     }
 }

@@ -13,19 +13,53 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::access::AccessList;
 use super::body::{Incoming, chunks};
+use super::headers;
 use crate::api::errors::absent;
 use crate::app::App;
+use crate::invoke::InvokeMetrics;
 use crate::invoke::local::{self, Answer, Inbound};
 
 /// Serves `dapr.proto.internals.v1.ServiceInvocation`.
 pub(crate) struct Server {
     app: App,
     access: Option<AccessList>,
+    metrics: Option<InvokeMetrics>,
 }
 
 impl Server {
-    pub(crate) fn new(app: App, access: Option<AccessList>) -> Self {
-        Self { app, access }
+    pub(crate) fn new(
+        app: App,
+        access: Option<AccessList>,
+        metrics: Option<InvokeMetrics>,
+    ) -> Self {
+        Self {
+            app,
+            access,
+            metrics,
+        }
+    }
+
+    /// One call, counted under the name of the caller: the one that its
+    /// certificate proves, or else the one that it gives.
+    async fn call(
+        &self,
+        caller: Option<&SpiffeId>,
+        head: wire::InternalInvokeRequest,
+        body: Body,
+    ) -> Result<Answer, Status> {
+        let Some(metrics) = &self.metrics else {
+            return self.deliver(caller, head, body).await;
+        };
+        let given = || headers::first(&head.metadata, "dapr-caller-app-id").unwrap_or("unknown");
+        let name = caller.map_or_else(given, |id| &id.app_id).to_owned();
+        metrics.received(&name);
+        let result = self.deliver(caller, head, body).await;
+        let code = match &result {
+            Ok(answer) => answer.code,
+            Err(status) => status.code().into(),
+        };
+        metrics.answered(&name, code);
+        result
     }
 
     async fn deliver(
@@ -76,7 +110,7 @@ impl ServiceInvocation for Server {
             .and_then(|m| m.data.as_mut())
             .map(|d| std::mem::take(&mut d.value));
         let answer = self
-            .deliver(extensions.get(), head, Body::from(data.unwrap_or_default()))
+            .call(extensions.get(), head, Body::from(data.unwrap_or_default()))
             .await?;
         let (mut head, body) = answer.into_wire();
         let data = body

@@ -106,7 +106,7 @@ impl<M: Kind> Family<M> {
     }
 }
 
-fn key(values: &[&str]) -> Box<[u8]> {
+pub(super) fn key(values: &[&str]) -> Box<[u8]> {
     let mut key = Vec::with_capacity(values.iter().map(|value| value.len() + 1).sum());
     for value in values {
         key.extend_from_slice(value.as_bytes());

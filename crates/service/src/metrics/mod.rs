@@ -6,6 +6,7 @@
 //! scrape only.
 
 mod family;
+mod memo;
 mod number;
 mod process;
 mod registry;
@@ -15,6 +16,7 @@ mod value;
 mod tests;
 
 pub use family::Family;
+pub use memo::Memo;
 pub use registry::{Options, Registry};
 pub use value::{Counter, Gauge, Histogram};
 
@@ -35,6 +37,13 @@ pub const LATENCY_BUCKETS: &[f64] = &[
     1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 30.0, 40.0, 50.0, 65.0, 80.0,
     100.0, 130.0, 160.0, 200.0, 250.0, 300.0, 400.0, 500.0, 650.0, 800.0, 1000.0, 2000.0, 5000.0,
     10000.0, 20000.0, 50000.0, 100000.0,
+];
+
+/// Bounds of the latency histograms that are ours, in milliseconds: a call
+/// through a sidecar of this kind takes fractions of one.
+pub const FINE_BUCKETS: &[f64] = &[
+    0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 25.0, 50.0, 100.0,
+    250.0, 500.0, 1000.0, 5000.0, 30000.0,
 ];
 
 /// Bounds of size histograms, in bytes.

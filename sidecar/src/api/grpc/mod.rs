@@ -76,8 +76,12 @@ impl GrpcApi {
             return status(&refused);
         }
         let start = Instant::now();
-        let measured = layers.metrics.as_ref().map(|m| m.request(&req));
         let logged = layers.log.as_ref().map(|l| l.request(&req));
+        let mut measured = None;
+        if let Some(metrics) = &layers.metrics {
+            let (seen, counted) = metrics.request(req);
+            (req, measured) = (counted, Some(seen));
+        }
         let mut response = match router.clone().call(req).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -87,7 +91,7 @@ impl GrpcApi {
             response = log.response(seen, response, start);
         }
         match (&layers.metrics, measured) {
-            (Some(metrics), Some(seen)) => metrics.response(seen, response, start),
+            (Some(metrics), Some(seen)) => metrics.response(seen, response),
             _ => response,
         }
     }
