@@ -19,5 +19,5 @@ pub mod state;
 
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result};
-pub use registry::{Component, Descriptor, Open, Registry, Status};
+pub use registry::{Component, Descriptor, Open, OpenResolver, Registry, Status};
 pub use schemars::JsonSchema;

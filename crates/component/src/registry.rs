@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::de::DeserializeOwned;
 
 use crate::pubsub::PubSub;
+use crate::resolution::{Instance, NameResolver, Resolver};
 use crate::secrets::SecretStore;
 use crate::state::StateStore;
 use crate::{Env, Result, metadata};
@@ -83,17 +85,20 @@ impl Descriptor {
 type Opening<T> = Pin<Box<dyn Future<Output = Result<Arc<T>>> + Send>>;
 /// Decodes metadata, opens the component and erases its type.
 pub type Open<T> = fn(metadata::Properties, Env) -> Opening<T>;
+/// The same for a resolver, which has a JSON object in place of properties.
+pub type OpenResolver = fn(serde_json::Value, Env, Instance) -> Opening<dyn NameResolver>;
 
-struct Entry<T: ?Sized> {
+struct Entry<F> {
     descriptor: Descriptor,
-    open: Open<T>,
+    open: F,
 }
 
-struct Kind<T: ?Sized>(BTreeMap<&'static str, Vec<Entry<T>>>);
+/// The types of one building block; `F` is how one is opened.
+struct Kind<T: ?Sized, F = Open<T>>(BTreeMap<&'static str, Vec<Entry<F>>>, PhantomData<fn(&T)>);
 
-impl<T: ?Sized> Default for Kind<T> {
+impl<T: ?Sized, F> Default for Kind<T, F> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self(BTreeMap::new(), PhantomData)
     }
 }
 
@@ -102,8 +107,8 @@ fn initial(version: &str) -> bool {
     matches!(version, "" | "v0" | "v1")
 }
 
-impl<T: ?Sized> Kind<T> {
-    fn add(&mut self, descriptor: Descriptor, open: Open<T>) {
+impl<T: ?Sized, F: Copy> Kind<T, F> {
+    fn add(&mut self, descriptor: Descriptor, open: F) {
         for name in descriptor.aliases.iter().copied().chain([descriptor.name]) {
             self.0
                 .entry(name)
@@ -114,7 +119,7 @@ impl<T: ?Sized> Kind<T> {
 
     /// Types and versions are matched in lower case. Versions ``, `v0` and `v1`
     /// are the same, unless the type has several: then an empty one is its default.
-    fn find(&self, name: &str, version: &str) -> Option<Open<T>> {
+    fn find(&self, name: &str, version: &str) -> Option<F> {
         let entries = self.0.get(name.to_ascii_lowercase().as_str())?;
         let version = version.to_ascii_lowercase();
         let several = entries.len() > 1;
@@ -145,6 +150,7 @@ pub struct Registry {
     pubsub: Kind<dyn PubSub>,
     state: Kind<dyn StateStore>,
     secrets: Kind<dyn SecretStore>,
+    resolvers: Kind<dyn NameResolver, OpenResolver>,
 }
 
 impl Registry {
@@ -178,6 +184,28 @@ impl Registry {
         );
     }
 
+    /// Adds a name resolver type.
+    pub fn resolver<T: Resolver>(&mut self, descriptor: Descriptor) {
+        let descriptor = Descriptor {
+            block: "nameresolution",
+            schema: || schema_for!(T::Config),
+            ..descriptor
+        };
+        self.resolvers
+            .add(descriptor, |configuration, env, instance| {
+                Box::pin(async move {
+                    let config = metadata::decode_json(&configuration)?;
+                    let resolver = T::open(config, env, instance).await?;
+                    Ok(Arc::new(resolver) as Arc<dyn NameResolver>)
+                })
+            });
+    }
+
+    /// How to open a name resolver, from `spec.nameResolution` of a Configuration.
+    pub fn name_resolver(&self, name: &str, version: &str) -> Option<OpenResolver> {
+        self.resolvers.find(name, version)
+    }
+
     /// How to open a message broker; `name` without the `pubsub.` in front.
     pub fn message_bus(&self, name: &str, version: &str) -> Option<Open<dyn PubSub>> {
         self.pubsub.find(name, version)
@@ -196,7 +224,9 @@ impl Registry {
     /// Every type and version once, by block and name.
     pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
         let brokers = self.pubsub.descriptors();
-        brokers
+        self.resolvers
+            .descriptors()
+            .chain(brokers)
             .chain(self.secrets.descriptors())
             .chain(self.state.descriptors())
     }
@@ -223,7 +253,7 @@ mod tests {
     }
 
     fn kind(versions: &[(&'static str, bool)], aliases: &'static [&'static str]) -> Kind<String> {
-        let mut kind = Kind::default();
+        let mut kind: Kind<String> = Kind::default();
         for (version, default_version) in versions {
             let descriptor = Descriptor {
                 aliases,

@@ -1,10 +1,28 @@
 //! Name resolution: where the sidecar of an app listens.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 
-use crate::Result;
+use crate::{Env, Error, Result};
+
+/// A resolver type: how its configuration looks and how it is opened.
+pub trait Resolver: NameResolver + Sized {
+    /// Decoded from the free-form JSON of `spec.nameResolution.configuration`
+    /// by [`crate::metadata::decode_json`].
+    type Config: DeserializeOwned + JsonSchema + Send;
+
+    /// Checks, connects and registers the instance. Its tasks end when
+    /// `env.shutdown` is cancelled.
+    fn open(
+        config: Self::Config,
+        env: Env,
+        instance: Instance,
+    ) -> impl Future<Output = Result<Self>> + Send;
+}
 
 #[async_trait]
 pub trait NameResolver: Send + Sync + 'static {
@@ -15,6 +33,13 @@ pub trait NameResolver: Send + Sync + 'static {
     /// it, and picks one for each call.
     fn gives_several(&self) -> bool {
         false
+    }
+
+    /// Waits until the registration is lost for good: then nobody finds this
+    /// sidecar any more, and its process ends with the error. Most resolvers
+    /// never lose theirs.
+    async fn lost(&self) -> Error {
+        std::future::pending().await
     }
 
     /// Takes back the registration and ends tasks.

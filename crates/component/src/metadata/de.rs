@@ -143,7 +143,7 @@ impl<'n, 'de, I: Iterator<Item = (&'n str, &'de str)>> MapAccess<'de> for Fields
 
 /// The text of one property.
 #[derive(Clone, Copy)]
-struct Value<'de>(&'de str);
+pub(super) struct Value<'de>(pub(super) &'de str);
 
 impl Value<'_> {
     /// Empty text is zero, as upstream reads it.
@@ -262,15 +262,15 @@ pub(super) enum Error {
 }
 
 impl Error {
-    fn message(text: String) -> Self {
+    pub(super) fn message(text: String) -> Self {
         Self::Message(text)
     }
 
-    fn invalid(text: impl fmt::Display) -> Self {
+    pub(super) fn invalid(text: impl fmt::Display) -> Self {
         Self::Invalid(text.to_string())
     }
 
-    fn of(self, property: &str) -> Self {
+    pub(super) fn of(self, property: &str) -> Self {
         match self {
             Self::Invalid(text) => {
                 Self::Message(format!("metadata property {property:?} is invalid: {text}"))

@@ -9,6 +9,7 @@
 mod de;
 mod duration;
 mod join;
+mod json;
 mod quantity;
 mod request;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 pub use join::Join;
+pub use json::decode as decode_json;
 pub use quantity::parse as quantity;
 pub use request::{priority, raw_payload, ttl};
 pub use values::{ByteSize, Millis, Seconds, Sensitive, StrictBool};
