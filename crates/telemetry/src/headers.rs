@@ -59,22 +59,25 @@ pub fn to_grpc(context: &TraceContext, metadata: &mut HeaderMap) {
 
 /// The value of `traceparent`.
 pub fn traceparent(context: &TraceContext) -> HeaderValue {
-    value(&context.traceparent())
+    value(&context.text())
 }
 
 /// The value of `tracestate`.
 pub fn tracestate(context: &TraceContext) -> Option<HeaderValue> {
-    context.state.as_ref().map(|state| value(state.as_str()))
+    context
+        .state
+        .as_ref()
+        .map(|state| value(state.as_str().as_bytes()))
 }
 
 /// The value of `grpc-trace-bin` as it is on the wire, in base64.
 pub fn grpc_trace_bin(context: &TraceContext) -> HeaderValue {
-    value(&STANDARD_NO_PAD.encode(context.to_binary()))
+    value(STANDARD_NO_PAD.encode(context.to_binary()).as_bytes())
 }
 
 /// All of these texts are visible ASCII.
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+fn value(text: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

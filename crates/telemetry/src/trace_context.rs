@@ -89,6 +89,15 @@ impl TraceContext {
         out
     }
 
+    pub(crate) fn text(&self) -> [u8; TEXT] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        // The lengths are constants that fit.
+        let _ = hex::encode_to_slice(self.trace_id, &mut text[3..35]);
+        let _ = hex::encode_to_slice(self.span_id, &mut text[36..52]);
+        let _ = hex::encode_to_slice([self.flags], &mut text[53..]);
+        text
+    }
+
     /// The text of `traceparent`.
     pub fn traceparent(&self) -> String {
         self.to_string()
@@ -98,12 +107,7 @@ impl TraceContext {
 /// The text of `traceparent`.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        // The lengths are constants that fit.
-        let _ = hex::encode_to_slice(self.trace_id, &mut text[3..35]);
-        let _ = hex::encode_to_slice(self.span_id, &mut text[36..52]);
-        let _ = hex::encode_to_slice([self.flags], &mut text[53..]);
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.write_str(std::str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -101,7 +101,11 @@ impl Client {
         };
         match tokio::time::timeout(self.timeout, sent).await {
             Ok(sent) => sent.map_err(again),
-            Err(_) => Err(again(format!("no answer within {:?}", self.timeout))),
+            Err(_) => {
+                // The connection may lead nowhere, and HTTP/2 would keep it.
+                self.connected = None;
+                Err(again(format!("no answer within {:?}", self.timeout)))
+            }
         }
     }
 
@@ -117,6 +121,17 @@ impl Client {
         } else {
             RootCertStore::empty()
         };
+        self.client(roots)
+    }
+
+    /// Connects with these roots instead of the system's.
+    #[cfg(test)]
+    pub(super) fn trust(&mut self, roots: RootCertStore) {
+        self.connected = Some(self.client(roots).unwrap());
+    }
+
+    fn client(&self, roots: RootCertStore) -> Result<reqwest::Client, String> {
+        let secure = self.url.scheme_str() == Some("https");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

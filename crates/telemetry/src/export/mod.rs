@@ -24,6 +24,7 @@ const SCOPE: &str = "dapr-diagnostics";
 const ZIPKIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a batch did not arrive.
+#[derive(Debug)]
 pub(crate) struct Failure {
     /// Says nothing secret.
     pub(crate) reason: String,
@@ -31,7 +32,15 @@ pub(crate) struct Failure {
     pub(crate) retry: Option<Option<Duration>>,
 }
 
-/// Writes batches to one place.
+/// Writes batches to one place; its text is the place as a log line names it.
+pub(crate) trait Export: fmt::Display + Send + 'static {
+    /// Tries once, and answers how many spans the collector did not want.
+    fn export(
+        &mut self,
+        records: &[Arc<Record>],
+    ) -> impl Future<Output = Result<u64, Failure>> + Send;
+}
+
 pub(crate) struct Exporter {
     way: Way,
     resource: Arc<Resource>,
@@ -78,9 +87,10 @@ impl Exporter {
             Way::OtlpHttp(_) | Way::OtlpGrpc(_) => "otlp",
         }
     }
+}
 
-    /// Tries once, and answers how many spans the collector did not want.
-    pub(crate) async fn export(&mut self, records: &[Arc<Record>]) -> Result<u64, Failure> {
+impl Export for Exporter {
+    async fn export(&mut self, records: &[Arc<Record>]) -> Result<u64, Failure> {
         let resource = &self.resource;
         match &mut self.way {
             Way::Stdout => {
@@ -108,7 +118,6 @@ impl Exporter {
     }
 }
 
-/// As a log line names it.
 impl fmt::Display for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.way {

@@ -17,7 +17,7 @@ fn some(tracing: Value, env: &[(&str, &str)]) -> Settings {
     read(tracing, env).unwrap().unwrap()
 }
 
-fn otel(more: Value) -> Value {
+fn otel(more: &Value) -> Value {
     let mut otel = json!({"endpointAddress": "host:4317", "protocol": "grpc"});
     otel.as_object_mut()
         .unwrap()
@@ -109,7 +109,7 @@ fn the_endpoint_is_a_host_and_a_port() {
         ),
     ] {
         let settings = some(
-            otel(json!({"endpointAddress": address, "isSecure": secure, "protocol": protocol})),
+            otel(&json!({"endpointAddress": address, "isSecure": secure, "protocol": protocol})),
             &[],
         );
         assert_eq!(settings.otlp.unwrap().url, expected, "{address}");
@@ -118,17 +118,17 @@ fn the_endpoint_is_a_host_and_a_port() {
 
 #[test]
 fn headers_and_the_timeout_come_from_the_configuration() {
-    let plain = some(otel(json!({})), &[]).otlp.unwrap();
+    let plain = some(otel(&json!({})), &[]).otlp.unwrap();
     assert_eq!(plain.timeout, Duration::from_secs(10));
     assert!(plain.headers.is_empty());
-    let full = otel(json!({"timeout": "1500ms", "headers": ["Api-Key=s3cret=", "b = c"]}));
+    let full = otel(&json!({"timeout": "1500ms", "headers": ["Api-Key=s3cret=", "b = c"]}));
     let full = some(full, &[]);
     assert!(!format!("{full:?}").contains("s3cret"), "{full:?}");
     let full = full.otlp.unwrap();
     assert_eq!(full.timeout, Duration::from_millis(1500));
     assert_eq!(full.headers["api-key"], "s3cret=");
     assert_eq!(full.headers["b"], "c");
-    let objects = otel(json!({"timeout": "0", "headers": [{"name": "a", "value": "b"}]}));
+    let objects = otel(&json!({"timeout": "0", "headers": [{"name": "a", "value": "b"}]}));
     let objects = some(objects, &[]).otlp.unwrap();
     assert_eq!(
         (&objects.headers["a"], objects.timeout),
@@ -140,27 +140,27 @@ fn headers_and_the_timeout_come_from_the_configuration() {
 fn what_cannot_work_ends_the_start_and_shows_no_value() {
     for (tracing, expected) in [
         (
-            otel(json!({"protocol": "thrift"})),
+            otel(&json!({"protocol": "thrift"})),
             "failed to setup tracing: otel.protocol \"thrift\" is not supported; use http or grpc",
         ),
         (
-            otel(json!({"timeout": "soon"})),
+            otel(&json!({"timeout": "soon"})),
             "failed to setup tracing: otel.timeout \"soon\" is no duration; write 10s",
         ),
         (
-            otel(json!({"headers": ["a b=secret"]})),
+            otel(&json!({"headers": ["a b=secret"]})),
             "failed to setup tracing: otel.headers: \"a b\" is no header name",
         ),
         (
-            otel(json!({"headers": ["a=sec\nret"]})),
+            otel(&json!({"headers": ["a=sec\nret"]})),
             "failed to setup tracing: otel.headers: the value of a cannot be a header",
         ),
         (
-            otel(json!({"endpointAddress": "http://"})),
+            otel(&json!({"endpointAddress": "http://"})),
             "failed to setup tracing: otel.endpointAddress is no address; write host:port",
         ),
         (
-            otel(json!({"endpointAddress": "ho st:1"})),
+            otel(&json!({"endpointAddress": "ho st:1"})),
             "failed to setup tracing: otel.endpointAddress is no address; write host:port",
         ),
         (
@@ -229,7 +229,7 @@ fn the_configuration_beats_the_environment() {
     );
 
     let env = [ENDPOINT, ("OTEL_EXPORTER_OTLP_TIMEOUT", "not read")];
-    let otlp = some(otel(json!({})), &env).otlp.unwrap();
+    let otlp = some(otel(&json!({})), &env).otlp.unwrap();
     assert_eq!(otlp.url.host(), Some("host"));
     assert_eq!(otlp.timeout, DEFAULT_TIMEOUT);
     // Without an endpoint the other variables mean nothing.

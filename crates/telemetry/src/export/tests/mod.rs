@@ -1,14 +1,20 @@
 //! Every exporter against a small collector that reads what arrives by itself.
 
+mod grpc;
+mod tls;
+mod wire;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prost::Message;
 use serde_json::{Value, json};
 use service::metrics::Registry;
-use testkit::{App, DEADLINE, Recorded, Response, eventually};
+use testkit::{App, DEADLINE, Response};
 
 use super::otlp::{ExportRequest, ExportResponse, PartialSuccess};
 use super::*;
+use wire::{Field, all, attributes, fields, one, text};
+
 use crate::{Kind, Settings, TraceContext, TraceState, Tracer};
 
 /// A sidecar as far as tracing goes.
@@ -85,83 +91,6 @@ impl Sidecar {
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT_ID: &str = "b7ad6b7169203331";
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-
-/// A field of a protobuf message, read without any generated code.
-#[derive(Debug, Clone, PartialEq)]
-enum Field {
-    Varint(u64),
-    Fixed64(u64),
-    Fixed32(u32),
-    Bytes(Vec<u8>),
-}
-
-fn varint(data: &mut &[u8]) -> u64 {
-    let (mut value, mut shift) = (0, 0);
-    loop {
-        let (byte, rest) = data.split_first().unwrap();
-        *data = rest;
-        value |= u64::from(byte & 127) << shift;
-        shift += 7;
-        if *byte < 128 {
-            return value;
-        }
-    }
-}
-
-fn fields(mut data: &[u8]) -> Vec<(u64, Field)> {
-    let mut out = Vec::new();
-    while !data.is_empty() {
-        let key = varint(&mut data);
-        let mut take = |n: usize| {
-            let (head, rest) = data.split_at(n);
-            data = rest;
-            head.to_vec()
-        };
-        let field = match key & 7 {
-            1 => Field::Fixed64(u64::from_le_bytes(take(8).try_into().unwrap())),
-            5 => Field::Fixed32(u32::from_le_bytes(take(4).try_into().unwrap())),
-            0 => Field::Varint(varint(&mut data)),
-            2 => {
-                let length = varint(&mut data) as usize;
-                let (head, rest) = data.split_at(length);
-                data = rest;
-                Field::Bytes(head.to_vec())
-            }
-            wire => panic!("wire type {wire}"),
-        };
-        out.push((key >> 3, field));
-    }
-    out
-}
-
-/// All embedded messages and texts with this number.
-fn all(message: &[u8], number: u64) -> Vec<Vec<u8>> {
-    let found = fields(message).into_iter().filter(|(n, _)| *n == number);
-    found
-        .map(|(_, field)| match field {
-            Field::Bytes(bytes) => bytes,
-            other => panic!("field {number} is {other:?}"),
-        })
-        .collect()
-}
-
-fn one(message: &[u8], number: u64) -> Vec<u8> {
-    let mut found = all(message, number);
-    assert_eq!(found.len(), 1, "field {number}");
-    found.remove(0)
-}
-
-fn text(message: &[u8], number: u64) -> String {
-    String::from_utf8(one(message, number)).unwrap()
-}
-
-fn attributes(message: &[u8], number: u64) -> Vec<(String, String)> {
-    let items = all(message, number).into_iter();
-    items
-        .map(|item| (text(&item, 1), text(&one(&item, 2), 1)))
-        .collect()
-}
 
 fn pair(key: &str, value: &str) -> (String, String) {
     (key.to_owned(), value.to_owned())
@@ -320,40 +249,33 @@ async fn all_exporters_work_side_by_side_and_one_that_is_down_stops_none() {
 }
 
 #[tokio::test]
-async fn a_busy_collector_is_tried_again_and_a_refusal_is_final() {
-    for (status, tries, counts) in [
-        (503, 2, (2, 0)),
-        (429, 2, (2, 0)),
-        (400, 1, (0, 2)),
-        (401, 1, (0, 2)),
-        (500, 1, (0, 2)),
-        (302, 1, (0, 2)),
+async fn statuses_of_http_decide_whether_to_try_again() {
+    for (status, retry) in [
+        (429, Some(Some(7))),
+        (502, Some(Some(7))),
+        (503, Some(Some(7))),
+        (504, Some(Some(7))),
+        (302, None),
+        (400, None),
+        (401, None),
+        (404, None),
+        (500, None),
     ] {
         let calls = AtomicUsize::new(0);
         let app = App::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
-            0 => Response::status(status).header("retry-after", "0"),
-            _ => Response::ok(""),
+            0 => Response::status(status).header("retry-after", "7"),
+            _ => Response::status(200),
         });
         let app = app.await.unwrap();
-        let sidecar = Sidecar::otlp(app.port(), "http");
-        sidecar.trace();
-        sidecar.settle().await;
-        assert_eq!(sidecar.counts("otlp"), counts, "{status}");
-        assert_eq!(app.requests().len(), tries, "{status}");
-    }
-}
-
-impl Sidecar {
-    /// Waits until both spans were exported or lost, by moving tokio's clock
-    /// past the age at which a batch goes out.
-    async fn settle(&self) {
-        let exporters = ["otlp", "zipkin"];
-        eventually(DEADLINE, async || {
-            let done = exporters.iter().map(|e| self.counts(e)).map(|(a, b)| a + b);
-            anyhow::ensure!(done.sum::<u64>() == 2, "{}", self.registry.render());
-            Ok(())
-        })
-        .await;
+        let mut exporter = exporter(app.port(), "http");
+        let failure = exporter.export(&[]).await.err().unwrap();
+        assert_eq!(
+            failure.retry,
+            retry.map(|r| r.map(Duration::from_secs)),
+            "{status}"
+        );
+        assert!(failure.reason.starts_with(&format!("it answers {status}")));
+        assert_eq!(exporter.export(&[]).await.ok(), Some(0));
     }
 }
 
@@ -400,66 +322,29 @@ fn the_log_line_is_upstreams() {
     );
 }
 
-// gRPC: testkit's app speaks HTTP/2 and answers a status in the headers, as
-// servers do for answers without a message.
-
-fn grpc_answer(code: u32) -> Response {
-    Response::ok("")
-        .header("content-type", "application/grpc")
-        .header("grpc-status", &code.to_string())
-}
-
-#[track_caller]
-fn grpc_message(request: &Recorded) -> &[u8] {
-    let (prefix, message) = request.body.split_at(5);
-    assert_eq!(prefix[0], 0);
-    assert_eq!(prefix[1..], (message.len() as u32).to_be_bytes());
-    message
-}
-
 #[tokio::test]
-async fn otlp_over_grpc_makes_one_unary_call() {
-    let app = App::start(|_| grpc_answer(0)).await.unwrap();
-    let sidecar = Sidecar::otlp(app.port(), "grpc");
-    sidecar.trace();
-    sidecar.stop().await;
-    let [request] = &app.requests()[..] else {
-        panic!("not one request")
-    };
+async fn a_line_about_an_exporter_shows_no_secret() {
+    let settings = json!({
+        "stdout": true, "zipkin": {"endpointAddress": "http://me:s3cret@127.0.0.1:1/p?key=s3cret"},
+        "otel": {"endpointAddress": "host", "protocol": "grpc", "headers": ["k=s3cret"]},
+    });
+    let settings = serde_json::from_value(settings).unwrap();
+    let settings = Settings::read(&settings, |_| None, "shop")
+        .unwrap()
+        .unwrap();
+    let mut exporters = open(settings, &Tasks::new());
+    let names: Vec<_> = exporters.iter().map(ToString::to_string).collect();
     assert_eq!(
-        (request.method.as_str(), request.path.as_str()),
-        ("POST", EXPORT)
+        names,
+        [
+            "stdout",
+            "Zipkin at 127.0.0.1:1",
+            "the OTLP collector at host"
+        ]
     );
-    assert_eq!(request.header("content-type"), "application/grpc");
-    assert_eq!(request.header("te"), "trailers");
-    assert_eq!(request.header("api-key"), "s3cret");
-    check_otlp(grpc_message(request));
-    assert_eq!(sidecar.counts("otlp"), (2, 0));
-}
-
-#[tokio::test]
-async fn statuses_of_grpc_decide_whether_to_try_again() {
-    for (code, retried) in [
-        (14, true),
-        (4, true),
-        (1, true),
-        (3, false),
-        (7, false),
-        (8, false),
-        (16, false),
-    ] {
-        let calls = AtomicUsize::new(0);
-        let app = App::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
-            0 => grpc_answer(code),
-            _ => grpc_answer(0),
-        });
-        let app = app.await.unwrap();
-        let mut exporter = exporter(app.port(), "grpc");
-        let failure = exporter.export(&[]).await.err().unwrap();
-        assert_eq!(failure.retry.is_some(), retried, "{code}");
-        assert_eq!(failure.reason, format!("it answers gRPC status {code}"));
-        assert_eq!(exporter.export(&[]).await.ok(), Some(0));
-    }
+    let failure = exporters[1].export(&[]).await.err().unwrap();
+    assert!(failure.reason.contains("refused"), "{}", failure.reason);
+    assert!(!failure.reason.contains("s3cret"), "{}", failure.reason);
 }
 
 fn exporter(port: u16, protocol: &str) -> Exporter {

@@ -1,6 +1,9 @@
 //! The task behind each queue: it gathers spans into batches, and tries for a
 //! while to deliver each of them.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +11,7 @@ use service::Tasks;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::export::{Exporter, Failure};
+use crate::export::{Export, Failure};
 use crate::queue::{Batch, Outlet};
 use crate::span::Record;
 
@@ -19,6 +22,8 @@ const EVERY: Duration = Duration::from_secs(5);
 const BYTES: usize = 2 << 20;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// A collector that wishes for less gets this.
+const RETRY_FLOOR: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 /// How long a batch is tried. Meanwhile the queue fills, and then drops.
 const RETRY_FOR: Duration = Duration::from_secs(60);
@@ -28,7 +33,7 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts the task. It ends when the tasks are asked to end, after what has
 /// been queued by then was delivered or three seconds have passed.
-pub(crate) fn spawn(exporter: Exporter, outlet: Outlet, tasks: &Tasks) {
+pub(crate) fn spawn(exporter: impl Export, outlet: Outlet, tasks: &Tasks) {
     let worker = Worker {
         exporter,
         outlet,
@@ -38,14 +43,14 @@ pub(crate) fn spawn(exporter: Exporter, outlet: Outlet, tasks: &Tasks) {
     tasks.spawn("trace exporter", worker.run());
 }
 
-struct Worker {
-    exporter: Exporter,
+struct Worker<E> {
+    exporter: E,
     outlet: Outlet,
     token: CancellationToken,
     warned: Option<Instant>,
 }
 
-impl Worker {
+impl<E: Export> Worker<E> {
     async fn run(mut self) {
         let token = self.token.clone();
         let cut = async move {
@@ -105,7 +110,8 @@ impl Worker {
             };
             self.warn(&failure);
             let Some(wanted) = failure.retry else { return };
-            let wait = wanted.unwrap_or_else(|| jitter(pause)).min(RETRY_LAST);
+            let wait = wanted.unwrap_or_else(|| jitter(pause));
+            let wait = wait.clamp(RETRY_FLOOR, RETRY_LAST);
             if self.token.is_cancelled() || Instant::now() + wait > end {
                 return;
             }
