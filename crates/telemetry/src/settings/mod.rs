@@ -4,6 +4,7 @@ mod environment;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -18,7 +19,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const PATH: &str = "/v1/traces";
 
 /// How to trace, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     pub sampler: Sampler,
     /// A log line per span.
@@ -26,6 +27,19 @@ pub struct Settings {
     pub zipkin: Option<Uri>,
     pub otlp: Option<Otlp>,
     pub resource: Resource,
+}
+
+/// Without Zipkin's URL, which may hold a password.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("sampler", &self.sampler)
+            .field("stdout", &self.stdout)
+            .field("zipkin", &self.zipkin.as_ref().and_then(Uri::host))
+            .field("otlp", &self.otlp)
+            .field("resource", &self.resource)
+            .finish()
+    }
 }
 
 /// A collector of OpenTelemetry. Its headers are marked as sensitive.

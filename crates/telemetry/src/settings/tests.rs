@@ -122,7 +122,8 @@ fn headers_and_the_timeout_come_from_the_configuration() {
     assert_eq!(plain.timeout, Duration::from_secs(10));
     assert!(plain.headers.is_empty());
     let full = otel(&json!({"timeout": "1500ms", "headers": ["Api-Key=s3cret=", "b = c"]}));
-    let full = some(full, &[]);
+    let mut full = some(full, &[]);
+    full.zipkin = Some(Uri::from_static("http://me:s3cret@z/"));
     assert!(!format!("{full:?}").contains("s3cret"), "{full:?}");
     let full = full.otlp.unwrap();
     assert_eq!(full.timeout, Duration::from_millis(1500));
