@@ -4,6 +4,7 @@ mod env_secrets;
 mod file_secrets;
 mod in_memory;
 mod in_memory_pubsub;
+mod resolvers;
 
 use component::{Descriptor, Registry};
 
@@ -28,4 +29,5 @@ pub fn register(registry: &mut Registry) {
         "Local environment variables",
     ));
     registry.secrets::<file_secrets::FileSecrets>(Descriptor::new("local.file", "Local file"));
+    resolvers::register(registry);
 }
