@@ -151,12 +151,13 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Security, Error> {
     })?;
     metrics.initialized(first.not_after());
     let clock = options.clock;
+    let at = renewal::due(&first, clock.now());
     let identity = Identity::new(first, anchors, clock.clone());
     tracing::info!(target: SCOPE, "Security is initialized successfully");
     let (renewing, end) = (identity.clone(), tasks.token());
     tasks.spawn("workload identity", async move {
         tokio::select! {
-            () = renewal::keep(&renewing, &client, &clock, &metrics) => {}
+            () = renewal::keep(at, &renewing, &client, &clock, &metrics) => {}
             () = end.cancelled() => {}
         }
     });

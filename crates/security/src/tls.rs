@@ -42,7 +42,7 @@ pub enum Error {
     Dial(io::Error),
     #[error("no connection within {DIAL:?}")]
     DialTimeout,
-    #[error("TLS handshake failed: {0}")]
+    #[error("TLS handshake failed: {}", reason(.0))]
     Handshake(io::Error),
     #[error("TLS handshake was not done within {HANDSHAKE:?}")]
     HandshakeTimeout,
@@ -50,6 +50,16 @@ pub enum Error {
     Anonymous,
     #[error(transparent)]
     Leaf(#[from] leaf::Error),
+}
+
+/// rustls prints what our verifier says as a debug text.
+fn reason(error: &io::Error) -> String {
+    use rustls::{CertificateError, Error};
+    let inner = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
+    match inner {
+        Some(Error::InvalidCertificate(CertificateError::Other(said))) => said.0.to_string(),
+        _ => error.to_string(),
+    }
 }
 
 /// The server's side; clones share one configuration.
