@@ -72,7 +72,7 @@ impl Config {
 }
 
 /// Names go into the text of statements, so nothing else may be in them.
-fn identifier(property: &str, name: &str) -> Result<()> {
+pub(crate) fn identifier(property: &str, name: &str) -> Result<()> {
     let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if valid {
         return Ok(());
