@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use service::flags::Parsed;
 
-use crate::flags::{AppConfig, Config, HealthConfig};
+use crate::flags::{AppConfig, Config, HealthConfig, IdentityConfig};
 
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -136,6 +136,13 @@ pub(crate) fn config(
         metrics: metrics.transpose()?,
         profile: flags.boolean("enable-profiling").then_some(profile),
         api_token: env("DAPR_API_TOKEN").unwrap_or_default(),
+        identity: IdentityConfig {
+            mtls: flags.boolean("enable-mtls"),
+            sentry_address: flags.string("sentry-address").into(),
+            trust_domain: flags.string("control-plane-trust-domain").into(),
+            namespace: flags.string("control-plane-namespace").into(),
+            jwt_audiences: flags.strings("sentry-request-jwt-audiences").to_vec(),
+        },
     })
 }
 

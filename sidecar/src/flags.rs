@@ -102,6 +102,18 @@ pub struct Config {
     pub metrics: Option<(String, u16)>,
     pub profile: Option<u16>,
     pub api_token: String,
+    pub identity: IdentityConfig,
+}
+
+/// Who this sidecar is, and who says so.
+#[derive(Clone, Debug)]
+pub struct IdentityConfig {
+    pub mtls: bool,
+    pub sentry_address: String,
+    pub trust_domain: String,
+    /// Of the control plane.
+    pub namespace: String,
+    pub jwt_audiences: Vec<String>,
 }
 
 /// The application, as the flags describe it.

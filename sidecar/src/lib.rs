@@ -2,7 +2,7 @@
 
 mod api;
 mod app;
-mod block_metrics;
+mod block;
 mod config;
 pub mod flags;
 mod health;
@@ -12,6 +12,7 @@ mod load;
 mod metadata;
 mod meters;
 mod peer;
+mod policy_metrics;
 mod pubsub;
 mod run;
 mod secrets;

@@ -1,16 +1,20 @@
 //! What is measured: the metrics that the Configuration asks for, made once and
 //! handed to whoever records them.
 
+use std::sync::Arc;
+
 use regex::Regex;
+use resiliency::{ComponentKind, Policies};
 use resources::configuration::{ConfigurationSpec, MetricRule};
 use service::metrics::{LATENCY_BUCKETS, Options, Registry};
 
 use crate::api::metrics::{Cardinality, ErrorCodes, GrpcMetrics, HttpMetrics};
 use crate::app::AppMetrics;
-use crate::block_metrics::BlockMetrics;
+use crate::block::Block;
 use crate::flags::Config;
 use crate::invoke::InvokeMetrics;
 use crate::load;
+use crate::policy_metrics::PolicyMetrics;
 use crate::run::namespace;
 
 pub(crate) struct Meters {
@@ -108,9 +112,20 @@ impl Meters {
         Some(load::Counts::new(self.on()?, &self.app_id))
     }
 
-    pub(crate) fn block(&self, block: &str, operations: &'static [&'static str]) -> BlockMetrics {
+    pub(crate) fn block(
+        &self,
+        policies: &Policies,
+        block: (&str, ComponentKind),
+        operations: &'static [&'static str],
+    ) -> Block {
         let owner = (self.app_id.as_str(), self.namespace.as_str());
-        BlockMetrics::new(&self.registry, block, operations, owner, &self.buckets)
+        let registry = &self.registry;
+        Block::new(registry, policies, block, operations, owner, &self.buckets)
+    }
+
+    /// What records the work of policies.
+    pub(crate) fn policies(&self) -> Option<Arc<PolicyMetrics>> {
+        Some(Arc::new(PolicyMetrics::new(self.on()?, &self.app_id)))
     }
 }
 

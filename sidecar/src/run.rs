@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use component::Registry;
 use proto::dapr::runtime::v1 as rt;
+use resiliency::{ComponentKind, Observer, Policies};
 use resources::configuration::{ApiRule, ConfigurationSpec, Handler, Pipeline as Handlers};
 use resources::load::read_configurations;
+use security::Security;
 use service::Tasks;
 use service::flags::process_env;
 use service::health::Health;
@@ -99,11 +101,6 @@ impl Sidecar {
                 "Graceful shutdown timeout is infinite, will wait indefinitely to shutdown"
             );
         }
-        tracing::warn!(
-            target: "dapr.runtime.security",
-            "mTLS is disabled. Skipping certificate request and tls validation"
-        );
-
         let health = Health::new();
         let (runtime, http_ready, grpc_ready, internal_ready) = (
             health.target("runtime"),
@@ -123,10 +120,12 @@ impl Sidecar {
             ready.ready();
         }
 
+        let security = security(config, &meters, tasks).await?;
         let (server_pipeline, app_pipeline) = (Pipeline::default(), Pipeline::default());
         let counts = meters.load();
         let pipelines = (&server_pipeline, &app_pipeline);
         let loader = loader(config, &settings, pipelines, counts, tasks)?;
+        let policies = policies(&loader, &meters);
         let app = App::new(
             &config.app,
             config.read_buffer,
@@ -150,7 +149,7 @@ impl Sidecar {
             app_id: config.app_id.clone(),
             namespace: namespace(config).into(),
             app: app.clone(),
-            pool: Pool::new(Dialer::default(), meters.calls(), tasks),
+            pool: Pool::new(Dialer::new(security.clone()), meters.calls(), tasks),
             resolver: Resolver::new(Some(neighbours), None, port),
             external: External::new(
                 loader.endpoints.clone(),
@@ -162,13 +161,22 @@ impl Sidecar {
             address,
             max_message,
             metrics: meters.invocation(),
+            policies: policies.clone(),
         });
         let state = State::new(
             loader.state.clone(),
-            meters.block("state", state::OPERATIONS),
+            meters.block(
+                &policies,
+                ("state", ComponentKind::Statestore),
+                state::OPERATIONS,
+            ),
         );
         let scopes = scopes(&settings)?;
-        let secret_metrics = meters.block("secret", secrets::OPERATIONS);
+        let secret_metrics = meters.block(
+            &policies,
+            ("secret", ComponentKind::Secretstore),
+            secrets::OPERATIONS,
+        );
         let secrets = Secrets::new(loader.secrets.clone(), scopes, secret_metrics);
         let pubsub = Brokers::new(loader.pubsub.clone(), &config.app_id);
         let metadata = Metadata::new(facts(config, &settings), loader.inventory.clone());
@@ -219,7 +227,8 @@ impl Sidecar {
         grpc_ready.ready();
         servers.public(listeners.public, public, tasks);
         let peers = peer::Server::new(app.clone(), access_list.clone(), meters.invocation());
-        servers.internal(internal, peers, access_list, invoker, tasks);
+        let acceptor = security.peer_acceptor();
+        servers.internal(internal, peers, access_list, invoker, acceptor, tasks);
         internal_ready.ready();
         if let Some(bytes) = config.max_body {
             tracing::info!(target: SCOPE, "The request body size parameter is: {bytes} bytes");
@@ -414,6 +423,36 @@ fn loader(
         counts,
     };
     load::start(options, tasks)
+}
+
+/// The identity, from Sentry; the text of the error follows the fatal line's head.
+async fn security(config: &Config, meters: &Meters, tasks: &Tasks) -> Result<Security, String> {
+    let identity = &config.identity;
+    let options = security::Options::from_env(&config.app_id, namespace(config), process_env)?;
+    let options = security::Options {
+        control_plane: security::ControlPlane {
+            trust_domain: identity.trust_domain.clone(),
+            namespace: identity.namespace.clone(),
+        },
+        sentry_address: identity.sentry_address.clone(),
+        mtls: identity.mtls,
+        jwt_audiences: identity.jwt_audiences.clone(),
+        metrics: meters.on().cloned(),
+        ..options
+    };
+    let started = Security::start(options, tasks).await;
+    started.map_err(|e| e.to_string())
+}
+
+fn policies(loader: &Loader, meters: &Meters) -> Policies {
+    let metrics = meters.policies();
+    let observer = metrics.clone().map(|m| m as Arc<dyn Observer>);
+    let fault = &mut |text: String| tracing::error!(target: SCOPE, "{text}");
+    let policies = Policies::compile(&loader.resiliencies, observer, fault);
+    if let Some(metrics) = metrics {
+        metrics.loaded(&policies);
+    }
+    policies
 }
 
 fn scopes(settings: &ConfigurationSpec) -> Result<Scopes, String> {

@@ -1,6 +1,7 @@
 //! The four servers of a sidecar: HTTP, gRPC, public HTTP, and the internal one.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -8,6 +9,7 @@ use axum::routing::{MethodRouter, any};
 use http::Request;
 use proto::dapr::internals::v1::service_invocation_server::ServiceInvocationServer;
 use resources::configuration::ApiLogging;
+use security::Acceptor;
 use service::Tasks;
 use tokio::net::TcpListener;
 
@@ -21,10 +23,11 @@ use crate::api::http::{self as http_api, Connection, Group, HttpApi, Routes};
 use crate::api::log::{ApiLog, Kind};
 use crate::api::metrics::{GrpcMetrics, HttpMetrics};
 use crate::api::pipeline::Pipeline;
-use crate::api::serve::{Listener, Protocol, serve};
+use crate::api::serve::{Listener, Protocol, serve, serve_identified};
 use crate::flags::Config;
 use crate::invoke::{self, Invoker};
 use crate::peer;
+use crate::peer::Caller;
 use crate::peer::access::AccessList;
 
 /// Bound before anything is served, so that a busy port ends the start.
@@ -203,13 +206,15 @@ impl Servers<'_> {
         });
     }
 
-    /// For other sidecars: no token, and the access policy of this app's own.
+    /// For other sidecars: no token, the access policy of this app's own, and a
+    /// certificate where there is an identity.
     pub(crate) fn internal(
         &self,
         listener: TcpListener,
         peers: peer::Server,
         access: Option<AccessList>,
         invoker: Invoker,
+        acceptor: Option<Acceptor>,
         tasks: &Tasks,
     ) {
         let most = self.config.max_body.unwrap_or(usize::MAX);
@@ -226,18 +231,24 @@ impl Servers<'_> {
             async move { invoke::proxy::call(&invoker, access.as_ref(), req).await }
         });
         let port = listener.local_addr().map_or(0, |a| a.port());
+        let protocol = Protocol::grpc(max_head(self.config));
         let listener = Listener::Tcp(listener);
         self.say(
             "dapr.runtime.grpc.internal",
             "gRPC server listening on pre-bound",
             &listener,
         );
-        serve(
-            listener,
-            Protocol::grpc(max_head(self.config)),
-            tasks,
-            move |_| RouterService(router.clone()),
-        );
+        let service = move |caller| RouterService {
+            router: router.clone(),
+            caller,
+        };
+        match (listener, acceptor) {
+            (Listener::Tcp(listener), Some(acceptor)) => {
+                let of = move |id| service(Some(Caller(Arc::new(id))));
+                serve_identified(listener, acceptor, protocol, tasks, of);
+            }
+            (listener, _) => serve(listener, protocol, tasks, move |_| service(None)),
+        }
         tracing::info!(
             target: SCOPE,
             "Internal gRPC server is running on {}:{port}", self.config.internal_address
@@ -281,15 +292,22 @@ fn max_head(config: &Config) -> usize {
     config.read_buffer.saturating_mul(1024)
 }
 
+/// The internal services for one connection, whose other end does not change.
 #[derive(Clone)]
-struct RouterService(axum::Router);
+struct RouterService {
+    router: axum::Router,
+    caller: Option<Caller>,
+}
 
 impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for RouterService {
     type Response = Response;
     type Error = std::convert::Infallible;
     type Future = <axum::Router as tower::Service<Request<Body>>>::Future;
 
-    fn call(&self, req: hyper::Request<hyper::body::Incoming>) -> Self::Future {
-        tower::Service::call(&mut self.0.clone(), req.map(Body::new))
+    fn call(&self, mut req: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+        if let Some(caller) = &self.caller {
+            req.extensions_mut().insert(caller.clone());
+        }
+        tower::Service::call(&mut self.router.clone(), req.map(Body::new))
     }
 }

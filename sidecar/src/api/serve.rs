@@ -9,9 +9,11 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use security::{Acceptor, SpiffeId};
 use service::Tasks;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
 
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// hyper reads the head of a request into a buffer of at least this size. Go's
@@ -113,6 +115,44 @@ pub(crate) fn serve<S>(
     });
 }
 
+/// Like [`serve`], for clients that have to show a certificate. A handshake takes
+/// place in its connection's task; one that fails is told to whoever debugs.
+pub(crate) fn serve_identified<S>(
+    listener: TcpListener,
+    acceptor: Acceptor,
+    protocol: Protocol,
+    tasks: &Tasks,
+    service: impl Fn(SpiffeId) -> S + Clone + Send + Sync + 'static,
+) where
+    S: hyper::service::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible>
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let connections = tasks.clone();
+    tasks.spawn("listener", async move {
+        let end = connections.token();
+        loop {
+            let (stream, address) = tokio::select! {
+                () = end.cancelled() => break,
+                accepted = service::net::accept(&listener) => accepted,
+            };
+            let (acceptor, protocol) = (acceptor.clone(), protocol.clone());
+            let (service, end) = (service.clone(), end.clone());
+            connections.spawn("connection", async move {
+                match acceptor.accept(stream).await {
+                    Ok((stream, id)) => converse(&protocol, stream, service(id), &end).await,
+                    Err(e) => tracing::debug!(
+                        target: "dapr.runtime.grpc.internal",
+                        "refused the connection of {address}: {e}"
+                    ),
+                }
+            });
+        }
+    });
+}
+
 enum Accepted {
     Tcp(tokio::net::TcpStream, IpAddr),
     Unix(tokio::net::UnixStream),
@@ -137,18 +177,30 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    let builder = protocol.0.clone();
-    let end = tasks.token();
+    let (protocol, end) = (protocol.clone(), tasks.token());
     tasks.spawn("connection", async move {
-        let served = builder.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(served);
-        tokio::select! {
-            // A client that goes away or speaks no HTTP is its own affair.
-            _ = served.as_mut() => {}
-            () = end.cancelled() => {
-                served.as_mut().graceful_shutdown();
-                let _ = served.await;
-            }
-        }
+        converse(&protocol, stream, service, &end).await;
     });
+}
+
+/// Serves one connection to its end.
+async fn converse<S, IO>(protocol: &Protocol, stream: IO, service: S, end: &CancellationToken)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: hyper::service::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible>
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let served = protocol.0.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    tokio::select! {
+        // A client that goes away or speaks no HTTP is its own affair.
+        _ = served.as_mut() => {}
+        () = end.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            let _ = served.await;
+        }
+    }
 }

@@ -10,7 +10,7 @@ use proto::dapr::common::v1 as common;
 use proto::dapr::runtime::v1 as rt;
 use tonic::{Code, Request, Response, Status};
 
-use super::local::{Answer, Inbound};
+use super::local::{Answer, Head, Inbound};
 use super::{Invoker, method};
 use crate::api::error::{ApiError, Detail, Details};
 use crate::api::errors;
@@ -30,15 +30,16 @@ pub(crate) async fn invoke_service(
     let fail = |cause: &str| errors::invoke(&id, cause, false).status();
     let data = message.data.unwrap_or_default();
     let extension = message.http_extension.unwrap_or_default();
-    let inbound = Inbound {
+    let head = Head {
         method: method::normalize(&message.method).map_err(|e| fail(&e))?,
         verb: extension.verb(),
         query: extension.querystring,
         content_type: message.content_type,
         type_url: data.type_url,
         metadata,
-        body: Body::from(data.value),
     };
+    let body = Body::from(data.value);
+    let inbound = Inbound { head, body };
     let answer = invoker
         .call(&id, inbound, true)
         .await

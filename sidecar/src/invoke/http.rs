@@ -1,6 +1,6 @@
 //! Service invocation over HTTP: whatever no other route took.
 
-use axum::body::{Body, HttpBody};
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use serde_json::{Map, Value};
 
-use super::local::{Answer, Inbound, to_verb};
+use super::local::{Answer, Head, Inbound, to_verb};
 use super::{Invoker, method, target};
 use crate::api::error::json_response;
 use crate::api::errors;
@@ -26,7 +26,7 @@ pub(crate) async fn fallback(State(invoker): State<Invoker>, mut req: Request) -
     };
     let (parts, body) = req.into_parts();
     let content_type = parts.headers.get(header::CONTENT_TYPE);
-    let inbound = Inbound {
+    let head = Head {
         method: cleaned,
         verb: to_verb(&parts.method),
         query: parts.uri.query().unwrap_or_default().to_owned(),
@@ -35,16 +35,15 @@ pub(crate) async fn fallback(State(invoker): State<Invoker>, mut req: Request) -
             .unwrap_or_default(),
         type_url: String::new(),
         metadata: headers::from_http(&parts.headers),
-        body: Body::empty(),
     };
     let events = wants_events(&parts.headers).then_some(parts.version);
     let retriable = body.size_hint().exact().is_some();
     match invoker
-        .call(&target.id, Inbound { body, ..inbound }, retriable)
+        .call(&target.id, Inbound { head, body }, retriable)
         .await
     {
         Ok(answer) => respond(answer, events),
-        Err(failure) => fail(&failure.cause, failure.denied),
+        Err(failure) => fail(&failure.cause, failure.denied()),
     }
 }
 

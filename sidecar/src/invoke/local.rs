@@ -30,6 +30,13 @@ const PATH: &AsciiSet = &CONTROLS
 
 /// A call as the internal API carries it.
 pub(crate) struct Inbound {
+    pub(crate) head: Head,
+    pub(crate) body: Body,
+}
+
+/// All of a call but its body.
+#[derive(Clone)]
+pub(crate) struct Head {
     /// Normalised, without a leading slash.
     pub(crate) method: String,
     pub(crate) verb: Verb,
@@ -38,7 +45,6 @@ pub(crate) struct Inbound {
     /// Of the data, when it is a message.
     pub(crate) type_url: String,
     pub(crate) metadata: Metadata,
-    pub(crate) body: Body,
 }
 
 /// What the app answered.
@@ -66,52 +72,40 @@ impl Inbound {
         let extension = message.http_extension.unwrap_or_default();
         let method = method::normalize(&message.method)
             .map_err(|e| Status::invalid_argument(format!("invalid method: {e}")))?;
-        Ok(Self {
+        let head = Head {
             method,
             verb: extension.verb(),
             query: extension.querystring,
             content_type: message.content_type,
             type_url: message.data.map(|d| d.type_url).unwrap_or_default(),
             metadata: head.metadata,
-            body,
-        })
-    }
-
-    /// The same call once more.
-    pub(crate) fn again(&self, body: Body) -> Self {
-        Self {
-            method: self.method.clone(),
-            verb: self.verb,
-            query: self.query.clone(),
-            content_type: self.content_type.clone(),
-            type_url: self.type_url.clone(),
-            metadata: self.metadata.clone(),
-            body,
-        }
+        };
+        Ok(Self { head, body })
     }
 
     /// The request to an HTTP server; its address is path and query only.
     pub(crate) fn into_http(self) -> Result<Request<Body>, String> {
-        let verb = to_method(self.verb).ok_or("invalid HTTP extension: the call has no verb")?;
-        let mut path = format!("/{}", utf8_percent_encode(&self.method, PATH));
-        if !self.query.is_empty() {
+        let verb =
+            to_method(self.head.verb).ok_or("invalid HTTP extension: the call has no verb")?;
+        let mut path = format!("/{}", utf8_percent_encode(&self.head.method, PATH));
+        if !self.head.query.is_empty() {
             path.push('?');
-            path.push_str(&self.query);
+            path.push_str(&self.head.query);
         }
         let uri: Uri = path
             .parse()
             .map_err(|_| format!("'{path}' is not a valid address"))?;
-        let length = headers::first(&self.metadata, "content-length")
+        let length = headers::first(&self.head.metadata, "content-length")
             .and_then(|l| HeaderValue::try_from(l).ok());
-        let content_type = if self.type_url.is_empty() {
-            self.content_type
+        let content_type = if self.head.type_url.is_empty() {
+            self.head.content_type
         } else {
             "application/x-protobuf".into()
         };
         let mut req = Request::new(self.body);
         *req.method_mut() = verb;
         *req.uri_mut() = uri;
-        *req.headers_mut() = headers::to_http(self.metadata);
+        *req.headers_mut() = headers::to_http(self.head.metadata);
         if let Some(length) = length {
             req.headers_mut().insert(header::CONTENT_LENGTH, length);
         }
@@ -122,24 +116,33 @@ impl Inbound {
         }
         Ok(req)
     }
+}
+
+impl Head {
+    pub(crate) fn with(&self, body: Body) -> Inbound {
+        Inbound {
+            head: self.clone(),
+            body,
+        }
+    }
 
     /// The head of the call, for the way to another sidecar.
-    pub(crate) fn head(&self) -> wire::InternalInvokeRequest {
+    pub(crate) fn into_wire(self) -> wire::InternalInvokeRequest {
         let data = (!self.type_url.is_empty()).then(|| prost_types::Any {
-            type_url: self.type_url.clone(),
+            type_url: self.type_url,
             ..Default::default()
         });
         let extension = common::HttpExtension {
             verb: self.verb.into(),
-            querystring: self.query.clone(),
+            querystring: self.query,
         };
         wire::InternalInvokeRequest {
             ver: wire::ApiVersion::V1.into(),
-            metadata: self.metadata.clone(),
+            metadata: self.metadata,
             message: Some(common::InvokeRequest {
-                method: self.method.clone(),
+                method: self.method,
                 data,
-                content_type: self.content_type.clone(),
+                content_type: self.content_type,
                 http_extension: Some(extension),
             }),
             actor: None,
@@ -229,23 +232,24 @@ async fn call_http(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
 }
 
 async fn call_grpc(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
+    let Inbound { head, body } = inbound;
     let broken = |e: axum::Error| app::Error::Unreachable(e.to_string());
-    let value = inbound.body.collect().await.map_err(broken)?.to_bytes();
+    let value = body.collect().await.map_err(broken)?.to_bytes();
     let (channel, permit) = app.grpc().await?;
     let mut request = tonic::Request::new(common::InvokeRequest {
-        method: inbound.method,
+        method: head.method,
         data: Some(prost_types::Any {
-            type_url: inbound.type_url,
+            type_url: head.type_url,
             value: value.into(),
         }),
-        content_type: inbound.content_type,
+        content_type: head.content_type,
         http_extension: Some(common::HttpExtension {
-            verb: inbound.verb.into(),
-            querystring: inbound.query,
+            verb: head.verb.into(),
+            querystring: head.query,
         }),
     });
-    let trace = headers::trace(&inbound.metadata);
-    *request.metadata_mut() = headers::to_grpc(inbound.metadata);
+    let trace = headers::trace(&head.metadata);
+    *request.metadata_mut() = headers::to_grpc(head.metadata);
     for (name, value) in trace {
         request.metadata_mut().as_mut().insert(name, value);
     }

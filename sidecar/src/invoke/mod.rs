@@ -12,14 +12,16 @@ pub(crate) mod resolve;
 mod target;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
 use bytes::Bytes;
+use parking_lot::Mutex;
+use resiliency::{Builtin, Policies, Policy, Verdict};
 use tonic::{Code, Status};
 
 use self::external::External;
-use self::local::{Answer, Inbound};
+use self::local::{Answer, Head, Inbound};
 pub(crate) use self::metrics::{InvokeMetrics, Shape};
 use self::remote::Attempt;
 use self::resolve::{Address, Resolver};
@@ -29,9 +31,6 @@ use crate::peer::{Peer, Pool};
 /// Between sidecars messages up to this size pass whatever the cap on bodies is:
 /// a chunk and its frame must fit even where bodies may only be tiny.
 pub(crate) const LEAST_MESSAGE: usize = 1 << 20;
-/// Upstream's `DaprBuiltInServiceRetries`.
-const RETRIES: u32 = 3;
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Calls apps on behalf of this one.
 #[derive(Clone)]
@@ -51,21 +50,36 @@ struct Inner {
     hostname: String,
     max_message: usize,
     metrics: Option<InvokeMetrics>,
+    policies: Policies,
 }
 
 /// A failed call, in the words that follow `failed to invoke, id: <id>, err: `.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
 pub(crate) struct Failure {
     pub(crate) cause: String,
-    /// The callee's access policy refused.
-    pub(crate) denied: bool,
+    /// Of the call between the sidecars, when that is what failed.
+    pub(crate) code: Option<Code>,
+}
+
+impl Failure {
+    /// Whether the callee's access policy refused.
+    pub(crate) fn denied(&self) -> bool {
+        self.code == Some(Code::PermissionDenied)
+    }
 }
 
 impl From<String> for Failure {
     fn from(cause: String) -> Self {
-        Self {
-            cause,
-            denied: false,
+        Self { cause, code: None }
+    }
+}
+
+impl From<resiliency::Error<Self>> for Failure {
+    fn from(error: resiliency::Error<Self>) -> Self {
+        match error {
+            resiliency::Error::Attempt(failure) => failure,
+            refused => refused.to_string().into(),
         }
     }
 }
@@ -79,7 +93,7 @@ impl From<Status> for Failure {
         );
         Self {
             cause,
-            denied: status.code() == Code::PermissionDenied,
+            code: Some(status.code()),
         }
     }
 }
@@ -95,6 +109,7 @@ pub(crate) struct Parts {
     pub(crate) address: String,
     pub(crate) max_message: usize,
     pub(crate) metrics: Option<InvokeMetrics>,
+    pub(crate) policies: Policies,
 }
 
 impl Invoker {
@@ -109,6 +124,7 @@ impl Invoker {
             address,
             max_message,
             metrics,
+            policies,
         } = parts;
         let hostname = service::log::hostname();
         Self {
@@ -123,47 +139,63 @@ impl Invoker {
                 hostname,
                 max_message: max_message.max(LEAST_MESSAGE),
                 metrics,
+                policies,
             }),
         }
     }
 
-    /// Calls a method of the app that `target` names. `retriable` says that the
-    /// whole body was known beforehand and fits into memory.
-    async fn call(
-        &self,
-        target: &str,
-        inbound: Inbound,
-        retriable: bool,
-    ) -> Result<Answer, Failure> {
+    /// Calls a method of what `target` names, under its policy. `known` says that
+    /// the whole body was known beforehand and fits into memory.
+    async fn call(&self, target: &str, inbound: Inbound, known: bool) -> Result<Answer, Failure> {
         let me = &*self.inner;
-        if External::is_url(target) {
-            return me.external.url(target, inbound).await;
+        let policy = me.policy(target, &inbound.head.method);
+        if policy.is_none() {
+            return me.once(target, inbound, known).await;
         }
-        let (id, namespace) = me.split(target)?;
-        if let Some(endpoint) = me.external.endpoints.wait(id).await {
-            return me.external.endpoint(&endpoint, inbound).await;
-        }
-        if id == me.app_id && namespace == me.namespace {
-            return me.call_self(inbound).await;
-        }
-        if retriable {
-            return me.retried(id, namespace, inbound).await;
-        }
-        let address = me.resolver.resolve(id, namespace).await?;
-        let peer = peer(&address, id, namespace);
-        me.attempt(peer, inbound).await.map_err(|e| match e {
-            Attempt::Status(status) if status.code() == Code::Unimplemented => {
-                Failure::from(format!(
-                    "target app '{id}' is running a version of Dapr that does not support streaming-based service invocation"
-                ))
-            }
-            Attempt::Status(status) => {
-                me.lost(&status, peer);
-                status.into()
-            }
-            Attempt::Other(cause) => cause.into(),
-        })
+        let result = if known && policy.retries() {
+            let (head, body) = kept(inbound).await?;
+            let again = || head.with(Body::from(body.clone()));
+            policy.run(verdict, || me.once(target, again(), true)).await
+        } else {
+            // A stream is sent once, so its failure is final.
+            let first = Mutex::new(Some(inbound));
+            let classify = |result: &Result<Answer, Failure>| match verdict(result) {
+                Verdict::Success => Verdict::Success,
+                _ => Verdict::Final,
+            };
+            let attempt = || {
+                let inbound = first.lock().take();
+                async move {
+                    let sent = "its body was a stream, which cannot be sent again";
+                    let inbound = inbound.ok_or_else(|| Failure::from(sent.to_owned()))?;
+                    me.once(target, inbound, known).await
+                }
+            };
+            policy.run(classify, attempt).await
+        };
+        result.map_err(Into::into)
     }
+}
+
+/// The body of a call, in memory for another try.
+async fn kept(inbound: Inbound) -> Result<(Head, Bytes), Failure> {
+    let body = crate::api::body::read(inbound.body).await;
+    Ok((inbound.head, body.map_err(|e| e.to_string())?))
+}
+
+/// What the app answered counts as well: policies are there to hide its failures.
+fn verdict(result: &Result<Answer, Failure>) -> Verdict {
+    let code = match result {
+        Ok(answer) if matches!(answer.code, 0 | 200..=399) => return Verdict::Success,
+        Ok(answer) => Some(answer.code),
+        Err(failure) => failure.code.map(i32::from),
+    };
+    Verdict::Failure { code }
+}
+
+/// Two codes say that a peer was not reached.
+fn is_lost(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::Unauthenticated)
 }
 
 fn peer<'a>(address: &'a Address, app_id: &'a str, namespace: &'a str) -> Peer<'a> {
@@ -175,6 +207,50 @@ fn peer<'a>(address: &'a Address, app_id: &'a str, namespace: &'a str) -> Peer<'
 }
 
 impl Inner {
+    /// The policy of a user's; those built in are the sidecars' own affair.
+    fn policy(&self, target: &str, method: &str) -> Policy {
+        if self.policies.loaded().is_empty() {
+            return Policy::default();
+        }
+        let endpoint = match self.external.endpoints.get(target) {
+            Some(endpoint) => format!("{target}:{}", endpoint.base_url()),
+            None if External::is_url(target) => format!("{target}/{method}"),
+            None => format!("{target}:{method}"),
+        };
+        self.policies.app(target, &endpoint)
+    }
+
+    /// One call, as far as a user's policy sees it.
+    async fn once(&self, target: &str, inbound: Inbound, known: bool) -> Result<Answer, Failure> {
+        if External::is_url(target) {
+            return self.external.url(target, inbound).await;
+        }
+        let (id, namespace) = self.split(target)?;
+        if let Some(endpoint) = self.external.endpoints.wait(id).await {
+            return self.external.endpoint(&endpoint, inbound).await;
+        }
+        if id == self.app_id && namespace == self.namespace {
+            return self.call_self(inbound).await;
+        }
+        if known {
+            return self.retried(id, namespace, inbound).await;
+        }
+        let address = self.resolver.resolve(id, namespace).await?;
+        let peer = peer(&address, id, namespace);
+        self.attempt(peer, inbound).await.map_err(|e| match e {
+            Attempt::Status(status) if status.code() == Code::Unimplemented => {
+                Failure::from(format!(
+                    "target app '{id}' is running a version of Dapr that does not support streaming-based service invocation"
+                ))
+            }
+            Attempt::Status(status) => {
+                self.lost(&status, peer);
+                status.into()
+            }
+            Attempt::Other(cause) => cause.into(),
+        })
+    }
+
     /// App id and namespace of a target.
     fn split<'a>(&'a self, target: &'a str) -> Result<(&'a str, &'a str), Failure> {
         if target.is_empty() {
@@ -200,63 +276,77 @@ impl Inner {
             .map_err(|e| e.to_string().into())
     }
 
-    /// Two codes say that the peer was not reached: its connection and its address
-    /// are not used again.
-    fn lost(&self, status: &Status, peer: Peer<'_>) -> bool {
-        let lost = matches!(status.code(), Code::Unavailable | Code::Unauthenticated);
-        if lost {
+    /// The connection and the address of a peer that was not reached are not used
+    /// again.
+    fn lost(&self, status: &Status, peer: Peer<'_>) {
+        if is_lost(status.code()) {
             self.pool.forget(peer.address);
             self.resolver
                 .failed(peer.app_id, peer.namespace, peer.address);
         }
-        lost
     }
 
-    /// Upstream's built-in retries. Each try looks the address up anew: the peer
-    /// may be back elsewhere.
+    /// Under the built-in retries, unless a resource names the app. Each try looks
+    /// the address up anew: the peer may be back elsewhere.
     async fn retried(
         &self,
         id: &str,
         namespace: &str,
-        mut inbound: Inbound,
+        inbound: Inbound,
     ) -> Result<Answer, Failure> {
-        let body = std::mem::take(&mut inbound.body);
-        let body = crate::api::body::read(body)
-            .await
-            .map_err(|e| e.to_string())?;
-        let mut tries = 0;
-        let mut streams = true;
-        loop {
-            let address = self.resolver.resolve(id, namespace).await?;
-            let peer = peer(&address, id, namespace);
-            let data = Bytes::clone(&body);
-            let result = if streams {
-                self.attempt(peer, inbound.again(Body::from(data))).await
-            } else {
-                self.unary(peer, inbound.again(Body::empty()), data).await
-            };
-            let status = match result {
-                Ok(answer) => return Ok(answer),
-                Err(Attempt::Other(cause)) => return Err(cause.into()),
-                Err(Attempt::Status(status)) => status,
-            };
-            // A peer from before the streaming call.
-            if streams && status.code() == Code::Unimplemented {
-                streams = false;
-                continue;
+        let (head, body) = kept(inbound).await?;
+        let builtin = if self.policies.has_app(id) {
+            Policy::default()
+        } else {
+            self.policies.builtin(Builtin::ServiceRetries)
+        };
+        let tries = AtomicU32::new(0);
+        let (head, body, counted) = (&head, &body, &tries);
+        let attempt = || async move {
+            counted.fetch_add(1, Ordering::Relaxed);
+            self.whole(id, namespace, head, body).await
+        };
+        let classify = |result: &Result<Answer, Failure>| match result {
+            Ok(_) => Verdict::Success,
+            Err(failure) if failure.code.is_some_and(is_lost) => Verdict::Failure { code: None },
+            Err(_) => Verdict::Final,
+        };
+        builtin.run(classify, attempt).await.map_err(|e| match e {
+            resiliency::Error::Attempt(failure)
+                if !builtin.is_none() && failure.code.is_some_and(is_lost) =>
+            {
+                let (retries, cause) = (tries.load(Ordering::Relaxed) - 1, failure.cause);
+                format!("failed to invoke target {id} after {retries} retries. Error: {cause}")
+                    .into()
             }
-            if !self.lost(&status, peer) {
-                return Err(status.into());
-            }
-            if tries == RETRIES {
-                let cause = Failure::from(status).cause;
-                return Err(format!(
-                    "failed to invoke target {id} after {RETRIES} retries. Error: {cause}"
-                )
-                .into());
-            }
-            tries += 1;
-            tokio::time::sleep(RETRY_PAUSE).await;
+            other => other.into(),
+        })
+    }
+
+    /// One try with a body that is in memory: as a stream, or in one message for a
+    /// peer from before the streaming call.
+    async fn whole(
+        &self,
+        id: &str,
+        namespace: &str,
+        head: &Head,
+        body: &Bytes,
+    ) -> Result<Answer, Failure> {
+        let address = self.resolver.resolve(id, namespace).await?;
+        let peer = peer(&address, id, namespace);
+        let copy = head.with(Body::from(body.clone()));
+        let mut result = self.attempt(peer, copy).await;
+        if let Err(Attempt::Status(status)) = &result
+            && status.code() == Code::Unimplemented
+        {
+            result = self.unary(peer, head.clone(), body.clone()).await;
         }
+        result.map_err(|e| match e {
+            Attempt::Other(cause) => cause.into(),
+            Attempt::Status(status) => {
+                self.lost(&status, peer);
+                status.into()
+            }
+        })
     }
 }

@@ -18,8 +18,8 @@ use super::{Failure, Invoker, Shape, method};
 use crate::api::auth::HEADER as TOKEN;
 use crate::api::grpc::status;
 use crate::api::log::grpc_code;
-use crate::peer::Peer;
 use crate::peer::access::AccessList;
+use crate::peer::{self, Peer};
 
 const TARGET: HeaderName = HeaderName::from_static("dapr-app-id");
 const CALLEE: HeaderName = HeaderName::from_static("dapr-callee-app-id");
@@ -117,7 +117,7 @@ fn local(invoker: &Invoker, access: Option<&AccessList>, req: &mut Request) -> R
         .map_err(|e| Status::invalid_argument(format!("invalid method: {e}")))?;
     if let Some(access) = access {
         access
-            .check(req.extensions().get(), &format!("/{method}"), None)
+            .check(peer::caller(req.extensions()), &format!("/{method}"), None)
             .map_err(Status::permission_denied)?;
     }
     let headers = req.headers_mut();

@@ -10,7 +10,7 @@ use proto::dapr::internals::v1::service_invocation_client::ServiceInvocationClie
 use tokio::sync::oneshot;
 use tonic::{Code, Status};
 
-use super::local::{Answer, Inbound};
+use super::local::{Answer, Head, Inbound};
 use super::{Inner, Shape};
 use crate::api::body;
 use crate::api::metrics::Measured;
@@ -46,7 +46,7 @@ impl Inner {
     }
 
     async fn streamed(&self, peer: Peer<'_>, mut inbound: Inbound) -> Result<Answer, Attempt> {
-        self.mark(peer.app_id, &mut inbound);
+        self.mark(peer.app_id, &mut inbound.head);
         let mut client = self.client(peer).await?;
         let (requests, broken) = requests(inbound);
         let answers = tokio::select! {
@@ -81,11 +81,11 @@ impl Inner {
     pub(super) async fn unary(
         &self,
         peer: Peer<'_>,
-        mut inbound: Inbound,
+        mut head: Head,
         data: Bytes,
     ) -> Result<Answer, Attempt> {
-        self.mark(peer.app_id, &mut inbound);
-        let mut head = inbound.head();
+        self.mark(peer.app_id, &mut head);
+        let mut head = head.into_wire();
         let message = head.message.get_or_insert_default();
         message.data.get_or_insert_default().value = data.into();
         let answer = self.client(peer).await?.call_local(head).await;
@@ -106,8 +106,8 @@ impl Inner {
     }
 
     /// What a callee learns of its caller.
-    fn mark(&self, id: &str, inbound: &mut Inbound) {
-        let metadata = &mut inbound.metadata;
+    fn mark(&self, id: &str, head: &mut Head) {
+        let metadata = &mut head.metadata;
         for (key, value) in [
             ("destination-app-id", id),
             ("dapr-caller-app-id", &self.app_id),
@@ -140,19 +140,18 @@ impl Inner {
 /// stream then never ends: to the callee a cut body must not look like a whole
 /// one.
 fn requests(
-    mut inbound: Inbound,
+    inbound: Inbound,
 ) -> (
     impl tokio_stream::Stream<Item = wire::InternalInvokeRequestStream> + Send + 'static,
     oneshot::Receiver<String>,
 ) {
-    let payload = std::mem::take(&mut inbound.body);
     let head = wire::InternalInvokeRequestStream {
-        request: Some(inbound.head()),
+        request: Some(inbound.head.into_wire()),
         payload: None,
     };
     let (sender, receiver) = oneshot::channel();
     let mut sender = Some(sender);
-    let payloads = chunks(payload).then(move |chunk| {
+    let payloads = chunks(inbound.body).then(move |chunk| {
         let sender = if chunk.is_err() { sender.take() } else { None };
         async move {
             match (chunk, sender) {

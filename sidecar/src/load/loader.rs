@@ -47,6 +47,7 @@ pub(super) fn start(options: Options, tasks: &Tasks) -> Result<Loader, String> {
         state: Slots::default(),
         secrets: Slots::default(),
         endpoints: Slots::default(),
+        resiliencies: set.resiliencies.as_slice().into(),
         inventory: Inventory::default(),
         progress: seen,
     };

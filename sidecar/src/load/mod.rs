@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use component::Registry;
+use resources::Resiliency;
 use resources::configuration::Handler;
 use service::Tasks;
 use tokio::sync::watch as cell;
@@ -63,6 +64,8 @@ pub(crate) struct Loader {
     pub(crate) state: Slots<state::Store>,
     pub(crate) secrets: Slots<secrets::Store>,
     pub(crate) endpoints: Slots<Endpoint>,
+    /// As they were at the start: a change restarts the runtime.
+    pub(crate) resiliencies: Arc<[Resiliency]>,
     pub(crate) inventory: Inventory,
     progress: cell::Receiver<Progress>,
 }

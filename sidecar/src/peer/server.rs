@@ -8,9 +8,10 @@ use http_body_util::BodyExt;
 use proto::dapr::common::v1::http_extension::Verb;
 use proto::dapr::internals::v1 as wire;
 use proto::dapr::internals::v1::service_invocation_server::ServiceInvocation;
-use security::spiffe::SpiffeId;
+use security::SpiffeId;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::Caller;
 use super::access::AccessList;
 use super::body::{Incoming, chunks};
 use super::headers;
@@ -73,17 +74,21 @@ impl Server {
         }
         let inbound = Inbound::from_wire(head, body)?;
         if let Some(access) = &self.access {
-            let verb = Some(inbound.verb).filter(|v| *v != Verb::None);
-            let verb = verb.filter(|_| !inbound.metadata.is_empty());
+            let verb = Some(inbound.head.verb).filter(|v| *v != Verb::None);
+            let verb = verb.filter(|_| !inbound.head.metadata.is_empty());
             let verb = verb.map(|v| v.as_str_name());
             access
-                .check(caller, &inbound.method, verb)
+                .check(caller, &inbound.head.method, verb)
                 .map_err(Status::permission_denied)?;
         }
         local::call(&self.app, inbound)
             .await
             .map_err(|e| Status::internal(format!("error invoking app channel: {e}")))
     }
+}
+
+fn caller_of(extensions: &tonic::Extensions) -> Option<&SpiffeId> {
+    extensions.get::<Caller>().map(|caller| &*caller.0)
 }
 
 fn incomplete() -> Status {
@@ -110,7 +115,11 @@ impl ServiceInvocation for Server {
             .and_then(|m| m.data.as_mut())
             .map(|d| std::mem::take(&mut d.value));
         let answer = self
-            .call(extensions.get(), head, Body::from(data.unwrap_or_default()))
+            .call(
+                caller_of(&extensions),
+                head,
+                Body::from(data.unwrap_or_default()),
+            )
             .await?;
         let (mut head, body) = answer.into_wire();
         let data = body

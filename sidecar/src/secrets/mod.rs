@@ -8,7 +8,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use component::secrets::{Secret, SecretStore};
 use tokio_util::sync::DropGuard;
@@ -16,7 +15,7 @@ use tokio_util::sync::DropGuard;
 pub(crate) use self::scope::{Entry as ScopeEntry, Scopes};
 use crate::api::error::ApiError;
 use crate::api::errors::secrets as errors;
-use crate::block_metrics::{BlockMetrics, ComponentMetrics};
+use crate::block::{Block, Calls};
 use crate::load::slots::Slots;
 
 /// The operations that metrics tell apart.
@@ -28,7 +27,7 @@ pub(crate) struct Store {
     store: Arc<dyn SecretStore>,
     /// Ends the component's own tasks with its last user.
     _guard: DropGuard,
-    metrics: OnceLock<ComponentMetrics>,
+    calls: OnceLock<Calls>,
 }
 
 impl Store {
@@ -37,7 +36,7 @@ impl Store {
             name: name.into(),
             store,
             _guard: guard,
-            metrics: OnceLock::new(),
+            calls: OnceLock::new(),
         }
     }
 
@@ -64,15 +63,15 @@ impl Store {
 pub(crate) struct Secrets {
     stores: Slots<Store>,
     scopes: Arc<Scopes>,
-    metrics: BlockMetrics,
+    block: Block,
 }
 
 impl Secrets {
-    pub(crate) fn new(stores: Slots<Store>, scopes: Scopes, metrics: BlockMetrics) -> Self {
+    pub(crate) fn new(stores: Slots<Store>, scopes: Scopes, block: Block) -> Self {
         Self {
             stores,
             scopes: scopes.into(),
-            metrics,
+            block,
         }
     }
 
@@ -86,8 +85,9 @@ impl Secrets {
         if !self.scopes.allows(store, key) {
             return Err(errors::denied(key, store));
         }
-        let call = found.store.get(key, metadata);
-        self.timed(&found, "get", call)
+        let calls = self.calls(&found);
+        let secret = calls.make("get", (), |()| found.store.get(key, metadata));
+        secret
             .await
             .map_err(|e| errors::get(key, store, &e.message))
     }
@@ -99,11 +99,9 @@ impl Secrets {
         metadata: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, Secret>, ApiError> {
         let found = self.store(store).await?;
-        let call = found.store.bulk_get(metadata);
-        let mut all = self
-            .timed(&found, "bulk_get", call)
-            .await
-            .map_err(|e| errors::bulk_get(store, &e.message))?;
+        let calls = self.calls(&found);
+        let all = calls.make("bulk_get", (), |()| found.store.bulk_get(metadata));
+        let mut all = all.await.map_err(|e| errors::bulk_get(store, &e.message))?;
         all.retain(|name, _| self.scopes.allows(store, name));
         Ok(all)
     }
@@ -116,16 +114,7 @@ impl Secrets {
         }
     }
 
-    async fn timed<T, E>(
-        &self,
-        store: &Store,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let start = Instant::now();
-        let result = call.await;
-        let metrics = store.metrics.get_or_init(|| self.metrics.of(&store.name));
-        metrics.record(operation, result.is_ok(), start.elapsed());
-        result
+    fn calls<'a>(&self, store: &'a Store) -> &'a Calls {
+        store.calls.get_or_init(|| self.block.of(&store.name))
     }
 }

@@ -10,7 +10,6 @@ mod store;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use component::Error;
@@ -23,14 +22,14 @@ pub(crate) use self::request::{Change, Delete, Save};
 pub(crate) use self::store::Store;
 use crate::api::error::ApiError;
 use crate::api::errors::state as errors;
-use crate::block_metrics::BlockMetrics;
+use crate::block::Block;
 use crate::load::slots::Slots;
 
 /// The state stores of this sidecar.
 #[derive(Clone)]
 pub(crate) struct State {
     stores: Slots<Store>,
-    metrics: BlockMetrics,
+    block: Block,
 }
 
 /// A store that was looked up for one call.
@@ -51,8 +50,8 @@ pub(crate) const OPERATIONS: &[&str] = &[
 ];
 
 impl State {
-    pub(crate) fn new(stores: Slots<Store>, metrics: BlockMetrics) -> Self {
-        Self { stores, metrics }
+    pub(crate) fn new(stores: Slots<Store>, block: Block) -> Self {
+        Self { stores, block }
     }
 
     /// Waits for a store that is still opening; the caller's deadline bounds the
@@ -64,7 +63,7 @@ impl State {
     ) -> Result<Ready, ApiError> {
         match self.stores.wait(name).await {
             Some(store) => {
-                store.metrics.get_or_init(|| self.metrics.of(store.name()));
+                store.join(&self.block);
                 Ok(Ready { store })
             }
             None if self.stores.is_empty() => Err(errors::not_configured(name, app_id)),
@@ -92,7 +91,7 @@ impl Ready {
             consistency,
             metadata,
         };
-        self.timed("get", self.store.get(key, req)).await
+        self.store.get(key, req).await
     }
 
     /// One item per key; those not found have no data.
@@ -115,7 +114,8 @@ impl Ready {
             return Ok(Vec::new());
         }
         let parallelism = usize::try_from(parallelism).unwrap_or(0);
-        self.timed("bulk_get", self.store.bulk_get(reqs, parallelism))
+        self.store
+            .bulk_get(reqs, parallelism)
             .await
             .map_err(BulkGetError::Store)
     }
@@ -125,9 +125,7 @@ impl Ready {
         for item in items {
             reqs.push(self.set_request(item)?);
         }
-        self.timed("set", self.store.set(reqs))
-            .await
-            .map_err(SaveError::Api)
+        self.store.set(reqs).await.map_err(SaveError::Api)
     }
 
     fn set_request(&self, item: Save) -> Result<SetRequest, SaveError> {
@@ -170,7 +168,7 @@ impl Ready {
     pub(crate) async fn delete(&self, item: Delete) -> Result<(), ApiError> {
         let key = item.key.clone();
         let req = self.delete_request(item)?;
-        self.timed("delete", self.store.delete(&key, req)).await
+        self.store.delete(&key, req).await
     }
 
     pub(crate) async fn bulk_delete(&self, items: Vec<Delete>) -> Result<(), ApiError> {
@@ -181,8 +179,7 @@ impl Ready {
         if reqs.is_empty() {
             return Ok(());
         }
-        self.timed("bulk_delete", self.store.bulk_delete(reqs))
-            .await
+        self.store.bulk_delete(reqs).await
     }
 
     /// Whether the store takes transactions; asked before the body is read.
@@ -221,7 +218,8 @@ impl Ready {
                 max,
             )));
         }
-        self.timed("transaction", self.store.transact(ops, metadata))
+        self.store
+            .transact(ops, metadata)
             .await
             .map_err(TransactError::Api)
     }
@@ -231,7 +229,7 @@ impl Ready {
         query: Bytes,
         metadata: Metadata,
     ) -> Result<QueryPage, ApiError> {
-        self.timed("query", self.store.query(query, metadata)).await
+        self.store.query(query, metadata).await
     }
 
     /// Alpha and ours: the keys of this app that start with `prefix`, paged.
@@ -244,21 +242,7 @@ impl Ready {
         if !self.store.features().has(Features::KEYS_LIKE) {
             return Err(errors::no_keys(self.name()));
         }
-        self.timed("keys", self.store.keys(prefix, page_size, token))
-            .await
-    }
-
-    async fn timed<T, E>(
-        &self,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let start = Instant::now();
-        let result = call.await;
-        if let Some(metrics) = self.store.metrics.get() {
-            metrics.record(operation, result.is_ok(), start.elapsed());
-        }
-        result
+        self.store.keys(prefix, page_size, token).await
     }
 }
 

@@ -2,6 +2,7 @@
 //! of the API on it.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use super::encryption::Encryption;
 use super::key::Prefix;
 use crate::api::error::ApiError;
 use crate::api::errors::state as errors;
-use crate::block_metrics::ComponentMetrics;
+use crate::block::{Block, Calls};
 
 pub(crate) struct Store {
     name: String,
@@ -26,8 +27,8 @@ pub(crate) struct Store {
     store: Arc<dyn StateStore>,
     /// Ends the component's own tasks with its last user.
     _guard: Option<DropGuard>,
-    /// Filled at the first call, when the registry is known.
-    pub(super) metrics: OnceLock<ComponentMetrics>,
+    /// Filled when the store is first looked up, which is when the block is known.
+    calls: OnceLock<Calls>,
 }
 
 impl Store {
@@ -63,7 +64,7 @@ impl Store {
             encryption,
             store,
             _guard: None,
-            metrics: OnceLock::new(),
+            calls: OnceLock::new(),
         })
     }
 
@@ -120,9 +121,32 @@ impl Store {
         Ok(item)
     }
 
+    /// Makes the store one of the block's.
+    pub(super) fn join(&self, block: &Block) {
+        self.calls.get_or_init(|| block.of(&self.name));
+    }
+
+    /// A call under the store's policy, measured.
+    async fn call<R, T, F>(
+        &self,
+        operation: &'static str,
+        request: R,
+        attempt: impl Fn(R) -> F,
+    ) -> Result<T, Error>
+    where
+        R: Clone,
+        F: Future<Output = Result<T, Error>>,
+    {
+        match self.calls.get() {
+            Some(calls) => calls.make(operation, request, attempt).await,
+            None => attempt(request).await,
+        }
+    }
+
     pub(super) async fn get(&self, key: &str, req: GetRequest) -> Result<Option<Item>, ApiError> {
         let fail = |e: Error| errors::get(key, &self.name, &e.message);
-        let item = self.store.get(req).await.map_err(fail)?;
+        let item = self.call("get", req, |req| self.store.get(req));
+        let item = item.await.map_err(fail)?;
         item.map(|item| self.opened(item)).transpose().map_err(fail)
     }
 
@@ -131,7 +155,10 @@ impl Store {
         reqs: Vec<GetRequest>,
         parallelism: usize,
     ) -> Result<Vec<BulkItem>, Error> {
-        let mut items = self.store.bulk_get(reqs, parallelism).await?;
+        let items = self.call("bulk_get", reqs, |reqs| {
+            self.store.bulk_get(reqs, parallelism)
+        });
+        let mut items = items.await?;
         for item in &mut items {
             item.key = self.prefix.strip(&item.key).to_owned();
             if let Ok(Some(found)) = &mut item.result {
@@ -144,34 +171,39 @@ impl Store {
         Ok(items)
     }
 
-    pub(super) async fn set(&self, mut reqs: Vec<SetRequest>) -> Result<(), ApiError> {
-        let fail = |cause: &str, kind| errors::save(&self.name, cause, kind);
-        match reqs.len() {
-            0 => Ok(()),
-            1 => self
-                .store
-                .set(reqs.remove(0))
-                .await
-                .map_err(|e| fail(&e.message, e.kind)),
-            _ => self.store.bulk_set(reqs).await.map_err(|e| {
-                let (cause, kind) = joined(&e.0);
-                fail(&cause, kind)
-            }),
+    pub(super) async fn set(&self, reqs: Vec<SetRequest>) -> Result<(), ApiError> {
+        if reqs.is_empty() {
+            return Ok(());
         }
+        let saving = self.call("set", reqs, |mut reqs| async move {
+            match reqs.pop() {
+                Some(only) if reqs.is_empty() => self.store.set(only).await,
+                Some(last) => {
+                    reqs.push(last);
+                    self.store.bulk_set(reqs).await.map_err(|e| joined(&e.0))
+                }
+                None => Ok(()),
+            }
+        });
+        let saved = saving.await;
+        saved.map_err(|e| errors::save(&self.name, &e.message, e.kind))
     }
 
     pub(super) async fn delete(&self, key: &str, req: DeleteRequest) -> Result<(), ApiError> {
-        self.store
-            .delete(req)
+        let deleted = self.call("delete", req, |req| self.store.delete(req));
+        deleted
             .await
             .map_err(|e| errors::delete(key, &e.message, e.kind))
     }
 
     pub(super) async fn bulk_delete(&self, reqs: Vec<DeleteRequest>) -> Result<(), ApiError> {
-        self.store.bulk_delete(reqs).await.map_err(|e| {
-            let (cause, kind) = joined(&e.0);
-            errors::bulk_delete(&self.name, &cause, kind)
-        })
+        let deleting = self.call("bulk_delete", reqs, |reqs| async {
+            let deleted = self.store.bulk_delete(reqs).await;
+            deleted.map_err(|e| joined(&e.0))
+        });
+        deleting
+            .await
+            .map_err(|e| errors::bulk_delete(&self.name, &e.message, e.kind))
     }
 
     pub(super) fn max_operations(&self) -> Option<usize> {
@@ -183,10 +215,11 @@ impl Store {
         ops: Vec<Operation>,
         metadata: Metadata,
     ) -> Result<(), ApiError> {
-        self.store
-            .transact(ops, metadata)
-            .await
-            .map_err(|e| errors::transaction(&e.message))
+        let transaction = (ops, metadata);
+        let done = self.call("transaction", transaction, |(ops, metadata)| {
+            self.store.transact(ops, metadata)
+        });
+        done.await.map_err(|e| errors::transaction(&e.message))
     }
 
     pub(super) async fn query(
@@ -197,8 +230,10 @@ impl Store {
         if self.is_encrypted() {
             return Err(errors::query(&self.name, "cannot query encrypted store"));
         }
-        let page = self.store.query(query, metadata).await;
-        let mut page = page.map_err(|e| match e.kind {
+        let page = self.call("query", (query, metadata), |(query, metadata)| {
+            self.store.query(query, metadata)
+        });
+        let mut page = page.await.map_err(|e| match e.kind {
             ErrorKind::Unsupported => errors::no_query(&self.name),
             _ => errors::query(&self.name, &e.message),
         })?;
@@ -225,15 +260,15 @@ impl Store {
             pattern.push(c);
         }
         pattern.push('%');
-        let page = self
-            .store
-            .keys_like(KeysRequest {
-                pattern,
-                page_size,
-                token,
-            })
-            .await;
-        let mut page = page.map_err(|e| errors::keys(&self.name, &e.message, e.kind))?;
+        let req = KeysRequest {
+            pattern,
+            page_size,
+            token,
+        };
+        let page = self.call("keys", req, |req| self.store.keys_like(req));
+        let mut page = page
+            .await
+            .map_err(|e| errors::keys(&self.name, &e.message, e.kind))?;
         page.keys.retain(|key| key.starts_with(&stored));
         for key in &mut page.keys {
             *key = self.prefix.strip(key).to_owned();
@@ -256,8 +291,8 @@ impl fmt::Debug for Store {
     }
 }
 
-/// Every failed key in one text; an ETag failure decides the kind.
-fn joined(failed: &[(String, Error)]) -> (String, ErrorKind) {
+/// Every failed key in one error; an ETag failure decides the kind.
+fn joined(failed: &[(String, Error)]) -> Error {
     let is_etag = |kind| matches!(kind, ErrorKind::EtagMismatch | ErrorKind::EtagInvalid);
     let kind = failed
         .iter()
@@ -268,5 +303,5 @@ fn joined(failed: &[(String, Error)]) -> (String, ErrorKind) {
         .iter()
         .map(|(key, e)| format!("failed to process key {key}: {e}"))
         .collect();
-    (texts.join("\n"), kind)
+    Error::new(kind, texts.join("\n"))
 }

@@ -6,6 +6,7 @@ use component::metadata::Properties;
 use http_body_util::BodyExt;
 use proto::dapr::common::v1 as common;
 use proto::dapr::runtime::v1 as rt;
+use resiliency::{ComponentKind, Policies};
 use service::metrics::Registry as Metrics;
 use tower::ServiceExt;
 
@@ -24,14 +25,15 @@ async fn open(properties: &[(&str, &str)], secret: Option<&'static str>) -> Stat
     let store = Store::new(("s", &properties), names, "app", "", store).unwrap();
     let slots = Slots::default();
     slots.opening("s").keep(Arc::new(store));
-    let metrics = BlockMetrics::new(
+    let block = Block::new(
         &Metrics::new(&[]),
-        "state",
+        &Policies::default(),
+        ("state", ComponentKind::Statestore),
         OPERATIONS,
         ("app", "default"),
         &[],
     );
-    State::new(slots, metrics)
+    State::new(slots, block)
 }
 
 fn router(state: &State) -> Router {

@@ -69,6 +69,12 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    pub(super) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+}
+
 /// Everything outside that can be called.
 pub(crate) struct External {
     pub(crate) endpoints: Slots<Endpoint>,
