@@ -151,3 +151,77 @@ fn store(anchors: &[Anchor]) -> Result<RootCertStore, Error> {
     }
     Ok(roots)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, PKCS_ED25519};
+
+    use super::*;
+
+    fn certificate(is_ca: IsCa) -> CertificateDer<'static> {
+        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = is_ca;
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    fn root() -> CertificateDer<'static> {
+        certificate(IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    #[test]
+    fn anchors_are_read_once_each_and_written_without_comments() {
+        let roots = [root(), root()];
+        let [one, two] = [0, 1].map(|at| pem::encode("CERTIFICATE", &roots[at]));
+        let bundle = TrustBundle::from_pem(format!("# a\n{one}\n{two}# b\n{one}").as_bytes());
+        let bundle = bundle.unwrap();
+        assert_eq!(bundle.len(), 2);
+        assert!(roots.iter().all(|root| bundle.contains(root)));
+        assert!(!bundle.contains(&root()));
+        assert_eq!(bundle.to_pem(), one.clone() + &two);
+        let first = TrustBundle::from_pem(one.as_bytes()).unwrap();
+        assert!(first.merged(&bundle).unwrap() == bundle);
+    }
+
+    #[test]
+    fn what_cannot_be_an_anchor_is_named_by_its_place() {
+        let check = |certificates: Vec<CertificateDer<'static>>, expected: Error| {
+            assert_eq!(TrustBundle::from_der(certificates).unwrap_err(), expected);
+        };
+        check(vec![], Error::Empty);
+        check(vec![root(), vec![1, 2].into()], Error::Malformed(2));
+        for leaf in [IsCa::NoCa, IsCa::ExplicitNoCa] {
+            check(vec![certificate(leaf)], Error::NoAuthority(1));
+        }
+        let many = (0..=MAX_ANCHORS).map(|_| root()).collect();
+        check(many, Error::TooMany);
+    }
+
+    #[test]
+    fn anchors_count_while_they_are_valid() {
+        let bundle = TrustBundle::from_der(vec![root()]).unwrap();
+        let end = bundle.anchors[0].not_after;
+        assert_eq!(bundle.roots(end).len(), 1);
+        assert!(bundle.roots(end + Duration::from_secs(1)).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_damage_is_answered(at in any::<prop::sample::Index>(), byte in any::<u8>(), end in any::<prop::sample::Index>()) {
+            let mut text = pem::encode("CERTIFICATE", &root()).into_bytes();
+            let at = at.index(text.len());
+            text[at] = byte;
+            let _ = TrustBundle::from_pem(&text);
+            text.truncate(end.index(text.len()));
+            let _ = TrustBundle::from_pem(&text);
+        }
+
+        #[test]
+        fn any_der_is_answered(der in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(TrustBundle::from_der(vec![der.into()]).is_err());
+        }
+    }
+}

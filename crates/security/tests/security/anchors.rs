@@ -9,6 +9,7 @@ use testkit::{DEADLINE, eventually};
 
 use crate::authority::{Authority, HOUR};
 use crate::fake_sentry::FakeSentry;
+use crate::lines;
 
 fn replace(path: &Path, text: &str) {
     let new = path.with_extension("new");
@@ -16,11 +17,23 @@ fn replace(path: &Path, text: &str) {
     std::fs::rename(&new, path).unwrap();
 }
 
+/// Waits for so many lines.
+async fn told(level: &str, line: &str, times: usize) {
+    eventually(DEADLINE, async || {
+        let count = lines::count(level, line);
+        ensure!(count == times, "{count} times: {line}");
+        Ok(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn anchors_follow_their_file_and_outlive_what_is_wrong_with_it() {
+    lines::collect();
     let sentry = FakeSentry::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.crt");
+    let file = format!("Trust anchors file '{}'", path.display());
     let own = sentry.state().authority.pem();
     let options = Options {
         anchors: Some(AnchorSource::File(path.clone())),
@@ -28,8 +41,7 @@ async fn anchors_follow_their_file_and_outlive_what_is_wrong_with_it() {
     };
     let tasks = Tasks::new();
     let (started, ()) = tokio::join!(Security::start(options, &tasks), async {
-        // The start waits for the file.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        told("WARN", &format!("{file} not found, waiting..."), 1).await;
         replace(&path, &own);
     });
     let security = started.unwrap();
@@ -49,11 +61,11 @@ async fn anchors_follow_their_file_and_outlive_what_is_wrong_with_it() {
     };
     count(2).await;
 
-    // What is wrong changes nothing; a later good text shows that it was read.
     let half = &own[..own.len() / 2];
-    for wrong in ["", "nonsense", half] {
-        std::fs::write(&path, wrong).unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    for (times, wrong) in (1..).zip(["", "nonsense", half]) {
+        replace(&path, wrong);
+        let line = format!("{file} is not usable, the present anchors stay: ");
+        told("WARN", &line, times).await;
         assert_eq!(anchors.current().len(), 2);
     }
     std::fs::remove_file(&path).unwrap();

@@ -11,6 +11,8 @@ mod handshake;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod lines;
+#[cfg(test)]
 mod refusal;
 #[cfg(test)]
 mod rotation;

@@ -11,6 +11,7 @@ use testkit::{DEADLINE, eventually};
 use crate::authority::{Authority, HOUR};
 use crate::fake_sentry::FakeSentry;
 use crate::handshake::meet;
+use crate::lines;
 
 async fn app(sentry: &FakeSentry, app_id: &str) -> Identity {
     let options = sentry.options(app_id);
@@ -82,6 +83,7 @@ async fn nothing_is_renewed_before_nearly_half_of_the_validity() {
 
 #[tokio::test]
 async fn an_identity_outlives_the_absence_of_sentry_until_its_end() {
+    lines::collect();
     let sentry = FakeSentry::start().await;
     let registry = Registry::new(&[]);
     let options = Options {
@@ -91,6 +93,12 @@ async fn an_identity_outlives_the_absence_of_sentry_until_its_end() {
     let security = Security::start(options, &Tasks::new()).await.unwrap();
     let cart = security.identity().unwrap();
     let first = cart.current().not_after();
+    let ends = first.strftime("cert expires on: %Y-%m-%d %H:%M:%S +0000 UTC");
+    assert_eq!(lines::count("INFO", "Fetching initial identity"), 1);
+    assert_eq!(
+        lines::count("INFO", "Security is initialized successfully"),
+        1
+    );
     sentry.state().away = true;
     sentry.clock.advance(HOUR * 12);
     failures(&registry, &sentry, 2).await;
@@ -102,8 +110,15 @@ async fn an_identity_outlives_the_absence_of_sentry_until_its_end() {
     let line = format!("workload_cert_expiry_timestamp{{app_id=\"cart\"}} {digits}");
     assert!(registry.render().contains(&line), "{line}");
 
+    let stays = format!("Workload identity stays in use until it expires; {ends}");
+    assert_eq!(lines::count("WARN", &stays), 1);
+    let failed = "Error renewing identity, trying again in 10 seconds: error establishing";
+    assert!(lines::count("ERROR", failed) >= 2);
+
     sentry.clock.advance(HOUR * 13);
     assert!(meet(cart, PeerRule::Any, config.clone()).await.is_err());
+    failures(&registry, &sentry, 5).await;
+    assert_eq!(lines::count("ERROR", "Workload identity has expired"), 1);
     sentry.state().away = false;
     eventually(DEADLINE, async || {
         sentry.clock.advance(std::time::Duration::from_secs(10));
@@ -115,6 +130,14 @@ async fn an_identity_outlives_the_absence_of_sentry_until_its_end() {
     let text = registry.render();
     let line = "dapr_runtime_mtls_workload_cert_rotated_total{app_id=\"cart\"} 1";
     assert!(text.contains(line), "{text}");
+    let starting = format!("Starting workload identity expiry watcher; {ends}, renewal at: ");
+    for line in [
+        &*starting,
+        &format!("Renewing workload identity; {ends}"),
+        "Successfully renewed workload identity; cert expires on: ",
+    ] {
+        assert_eq!(lines::count("INFO", line), 1, "{line}");
+    }
 }
 
 /// Moves the clock by the pauses between tries until so many requests have failed.
