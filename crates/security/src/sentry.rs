@@ -253,3 +253,71 @@ fn causes(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::SignatureAlgorithm;
+    use x509_parser::certification_request::X509CertificationRequest;
+    use x509_parser::prelude::FromDer;
+
+    use super::*;
+    use crate::tls::provider;
+
+    #[test]
+    fn a_request_has_a_key_of_the_wanted_kind_and_nothing_else() {
+        for (kind, expected) in [
+            (KeyKind::Ed25519, SignatureAlgorithm::ED25519),
+            (KeyKind::Rsa2048, SignatureAlgorithm::RSA),
+        ] {
+            let (key, csr) = certificate_request(kind).unwrap();
+            let key = provider().key_provider.load_private_key(key).unwrap();
+            assert_eq!(key.algorithm(), expected);
+            let (_, csr) = x509_parser::pem::parse_x509_pem(&csr).unwrap();
+            assert_eq!(csr.label, "CERTIFICATE REQUEST");
+            let (_, csr) = X509CertificationRequest::from_der(&csr.contents).unwrap();
+            let info = &csr.certification_request_info;
+            assert_eq!(info.subject.iter().count(), 0);
+            assert!(info.attributes().is_empty());
+            let spki = key.public_key().unwrap();
+            assert_eq!(info.subject_pki.raw, spki.as_ref());
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let check = |error: Error, transient: bool, text: &str| {
+            assert_eq!(error.is_transient(), transient, "{error}");
+            assert_eq!(error.to_string(), text);
+        };
+        let refused = |status| Error::Refused(Box::new(status));
+        let begin = "error from sentry SignCertificate: rpc error: code =";
+        for (status, transient, text) in [
+            (Status::unavailable("a"), true, "Unavailable desc = a"),
+            (Status::cancelled("b"), true, "Canceled desc = b"),
+            (
+                Status::permission_denied("c"),
+                false,
+                "PermissionDenied desc = c",
+            ),
+            (
+                Status::invalid_argument("d"),
+                false,
+                "InvalidArgument desc = d",
+            ),
+        ] {
+            check(refused(status), transient, &format!("{begin} {text}"));
+        }
+        let away = Error::Connection("refused".into());
+        check(
+            away,
+            true,
+            "error establishing connection to sentry: refused",
+        );
+        let unusable = Error::Answer(Answer::ValidUntil);
+        check(
+            unusable,
+            false,
+            "error from sentry SignCertificate: the answer is not usable: the end of the validity is missing or no time",
+        );
+    }
+}
