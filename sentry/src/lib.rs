@@ -1,48 +1,69 @@
 //! The Dapr certificate authority: gives every sidecar and service its identity.
-//!
-//! So far it has its whole command line; the service itself comes later, and the
-//! process says so.
 
+mod authority;
+mod bundle;
+mod clock;
+mod config;
+mod connections;
 pub mod flags;
+mod generation;
+mod identity;
+mod keys;
+mod metrics;
+mod oidc;
+mod options;
+mod run;
+mod server;
+mod tls;
+mod validate;
+mod watch;
+mod x509;
 
 use std::process::ExitCode;
 
-use service::control_plane::Process;
-use service::flags::Parsed;
+use service::flags::{Parsed, process_env};
+use service::{COMMIT, VERSION, log};
 
-/// Checks what the flags say and ends.
+const SCOPE: &str = "dapr.sentry";
+
+/// Runs the process that the flags describe, until it is told to end.
 pub fn main(flags: &Parsed) -> ExitCode {
-    let process = Process {
-        scope: "dapr.sentry",
-        options: "dapr.sentry",
-        title: "Dapr Sentry certificate authority",
-        check,
+    let handle = match log::begin(flags, SCOPE) {
+        Ok(handle) => handle,
+        Err(code) => return code,
     };
-    process.run(flags)
-}
-
-/// Values that contradict each other end the start.
-fn check(flags: &Parsed) -> Result<(), String> {
-    let mode = flags.string("mode");
-    if !["standalone", "kubernetes"].contains(&mode) {
-        return Err(format!("Invalid options: invalid mode: {mode}"));
+    let options = options::check(flags).and_then(|()| {
+        let read = options::Options::read(flags, &process_env);
+        read.map_err(|e| format!("Invalid options: {e}"))
+    });
+    let options = match options {
+        Ok(options) => options,
+        Err(e) => return log::fatal(SCOPE, &e),
+    };
+    tracing::info!(
+        target: SCOPE,
+        "Starting Dapr Sentry certificate authority -- version {VERSION} -- commit {COMMIT}"
+    );
+    let level = flags.string("log-level");
+    tracing::info!(target: SCOPE, "Log level set to: {level}");
+    if flags.string("mode") == "kubernetes" {
+        let text = "mode kubernetes is not part of this release yet; set --mode=standalone";
+        return log::fatal(SCOPE, text);
     }
-    let given = |name| !flags.string(name).is_empty();
-    if given("jwt-issuer") && !flags.boolean("jwt-enabled") {
-        let text = "Invalid options: jwt-issuer cannot be set when jwt-enabled is false";
-        return Err(text.into());
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => return log::fatal(SCOPE, &format!("failed to start threads: {e}")),
+    };
+    match runtime.block_on(run::until_stopped(&options, &handle)) {
+        Ok(()) => {
+            tracing::info!(target: SCOPE, "Sentry shut down gracefully");
+            ExitCode::SUCCESS
+        }
+        Err(e) => log::fatal(SCOPE, &e),
     }
-    let tls = flags.boolean("oidc-enabled") && flags.boolean("oidc-server-tls-enabled");
-    if tls && !given("oidc-server-tls-cert-file") {
-        let text = "Invalid options: oidc-server-tls-cert-file is required when OIDC HTTP server \
-                    is enabled (unless oidc-server-tls-enabled is false)";
-        return Err(text.into());
-    }
-    if given("oidc-server-tls-cert-file") != given("oidc-server-tls-key-file") {
-        let text = "both OIDC TLS certificate and key must be provided if one is specified";
-        return Err(text.into());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use service::flags::Parsed;
 use service::flags::facts::{assert_exits, assert_flags};
 
+use super::options::check;
 use super::*;
 
 fn parsed(args: &[&str]) -> Parsed {

@@ -1,0 +1,77 @@
+//! Sentry's own certificate: issued by itself in memory, and renewed there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use security::SpiffeId;
+use service::Tasks;
+
+use crate::authority::Authority;
+use crate::clock;
+use crate::keys::SigningKey;
+use crate::metrics::Metrics;
+use crate::tls::Certificate;
+
+/// How often it is looked at whether a new one is due.
+const LOOK: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_secs(10);
+
+/// A certificate and the second from which a new one is due.
+struct Issued {
+    chain: Vec<rustls::pki_types::CertificateDer<'static>>,
+    key: rustls::pki_types::PrivateKeyDer<'static>,
+    renew: i64,
+}
+
+fn issue(authority: &Authority, id: &SpiffeId, metrics: &Metrics) -> Result<Issued, String> {
+    let now = clock::now();
+    let failed = || {
+        metrics.own_failed.inc();
+        "failed to issue Sentry's own certificate".to_owned()
+    };
+    let key = SigningKey::generate_ed25519().map_err(|_| failed())?;
+    let leaf = authority.sign(key.public(), id, now).ok_or_else(failed)?;
+    Ok(Issued {
+        chain: authority.tls_chain(&leaf),
+        key: key.der(),
+        renew: now + (leaf.not_after - now) / 2,
+    })
+}
+
+/// Issues the certificate, and a new one each time half of its life is over.
+pub(crate) fn start(
+    authority: Arc<Authority>,
+    id: SpiffeId,
+    metrics: Metrics,
+    tasks: &Tasks,
+) -> Result<Certificate, String> {
+    let first = issue(&authority, &id, &metrics)?;
+    let certificate = Certificate::new(first.chain, &first.key).map_err(|e| e.to_string())?;
+    let current = certificate.clone();
+    let end = tasks.token();
+    tasks.spawn("own certificate", async move {
+        let (mut renew, mut wait) = (first.renew, LOOK);
+        loop {
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = LOOK;
+            if clock::now() < renew {
+                continue;
+            }
+            let replaced = issue(&authority, &id, &metrics).and_then(|new| {
+                let done = current.replace(new.chain, &new.key);
+                done.map(|()| new.renew).map_err(|e| e.to_string())
+            });
+            match replaced {
+                Ok(next) => renew = next,
+                Err(e) => {
+                    tracing::error!(target: "dapr.sentry", "Failed to renew own certificate: {e}");
+                    wait = RETRY;
+                }
+            }
+        }
+    });
+    Ok(certificate)
+}
