@@ -6,6 +6,8 @@ use component::Registry;
 /// Adds everything. An entry costs two pointers; nothing is opened.
 pub fn register(registry: &mut Registry) {
     builtin::register(registry);
+    #[cfg(feature = "consul")]
+    consul::register(registry);
     #[cfg(feature = "postgres")]
     postgres::register(registry);
     #[cfg(feature = "redis")]
