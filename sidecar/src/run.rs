@@ -15,6 +15,7 @@ use service::flags::process_env;
 use service::health::Health;
 use service::log::Handle;
 use service::signals::{Signal, Signals};
+use telemetry::Tracer;
 use tokio::net::TcpListener;
 
 use crate::api::absent::Absent;
@@ -27,13 +28,12 @@ use crate::health::Healthz;
 use crate::invoke::external::External;
 use crate::invoke::resolve::{Entry, Registry as Neighbours, Resolver};
 use crate::invoke::{Invoker, Parts};
-use crate::load::slots::Slots;
 use crate::load::{self, Loader};
 use crate::metadata::{Facts, Metadata};
 use crate::meters::Meters;
 use crate::peer::access::AccessList;
 use crate::peer::{self, Dialer, Pool};
-use crate::pubsub::{Broker, Brokers, Subscriptions};
+use crate::pubsub::{Brokers, Subscriptions};
 use crate::secrets::{self, Scopes, Secrets};
 use crate::servers::{self, Listeners};
 use crate::shutdown::{Asked, Shutdown};
@@ -86,6 +86,8 @@ struct Sidecar {
     asked: tokio::sync::watch::Receiver<Asked>,
     /// Kept so that the file is there as long as the sidecar is.
     _registration: Option<crate::invoke::resolve::Registration>,
+    /// Of spans; it ends after everything that makes them.
+    exporting: Tasks,
 }
 
 impl Sidecar {
@@ -120,6 +122,8 @@ impl Sidecar {
             ready.ready();
         }
 
+        let exporting = Tasks::new();
+        let tracer = tracer(config, &settings, &meters, &exporting)?;
         let security = security(config, &meters, tasks).await?;
         let (server_pipeline, app_pipeline) = (Pipeline::default(), Pipeline::default());
         let counts = meters.load();
@@ -162,6 +166,7 @@ impl Sidecar {
             max_message,
             metrics: meters.invocation(),
             policies: policies.clone(),
+            tracer: tracer.clone(),
         });
         let state = State::new(
             loader.state.clone(),
@@ -213,6 +218,7 @@ impl Sidecar {
         let servers = servers::Servers {
             config,
             access: access(&settings),
+            tracer: tracer.clone(),
             http_metrics: meters.http(),
             grpc_metrics: meters.grpc(),
             pipeline: server_pipeline,
@@ -226,7 +232,12 @@ impl Sidecar {
         servers.grpc(listeners.grpc, api, invoker.clone(), tasks);
         grpc_ready.ready();
         servers.public(listeners.public, public, tasks);
-        let peers = peer::Server::new(app.clone(), access_list.clone(), meters.invocation());
+        let tracing = tracer.clone().map(|tracer| peer::Tracing {
+            tracer,
+            app_id: config.app_id.clone(),
+        });
+        let access_of_calls = access_list.clone();
+        let peers = peer::Server::new(app.clone(), access_of_calls, meters.invocation(), tracing);
         let acceptor = security.peer_acceptor();
         servers.internal(internal, peers, access_list, invoker, acceptor, tasks);
         internal_ready.ready();
@@ -239,6 +250,7 @@ impl Sidecar {
             loader: loader.clone(),
             asked,
             _registration: registration,
+            exporting,
         };
         let (app_id, background) = (config.app_id.clone(), tasks.clone());
         let token = tasks.token();
@@ -254,7 +266,13 @@ impl Sidecar {
                     target: SCOPE,
                     "dapr initialized. Status: Running. Init Elapsed {}ms", start.elapsed().as_millis()
                 );
-                introduce(app, &app_id, loader.pubsub.clone(), &background).await;
+                let subscriptions = Subscriptions {
+                    brokers: loader.pubsub.clone(),
+                    app: app.clone(),
+                    app_id,
+                    tracer,
+                };
+                introduce(app, subscriptions, &background).await;
             };
             tokio::select! {
                 () = ready => {}
@@ -323,6 +341,7 @@ impl Sidecar {
                 .shutdown(config.graceful.unwrap_or(Duration::MAX))
                 .await;
             self.loader.close().await;
+            self.exporting.shutdown(EXPORT).await;
         };
         let in_time = match config.graceful {
             Some(limit) => {
@@ -340,21 +359,19 @@ impl Sidecar {
     }
 }
 
+/// How long the last spans may take to be delivered.
+const EXPORT: Duration = Duration::from_secs(4);
+
 /// How long an app that has just come up may take to answer the first questions
 /// before calls are let through to it all the same.
 const INTRODUCTION: Duration = Duration::from_secs(1);
 
 /// Asks the app what it wants. Without probes this comes before the first call,
 /// so that whoever reaches the app finds it subscribed.
-async fn introduce(app: App, app_id: &str, brokers: Slots<Broker>, tasks: &Tasks) {
+async fn introduce(app: App, subscriptions: Subscriptions, tasks: &Tasks) {
     let probed = app.probed(tasks).await;
-    let subscriptions = Subscriptions {
-        brokers,
-        app: app.clone(),
-        app_id: app_id.to_owned(),
-    };
     let questions = async {
-        app.initialize(app_id).await;
+        app.initialize(&subscriptions.app_id).await;
         subscriptions.start(tasks.token()).await;
     };
     if probed {
@@ -423,6 +440,23 @@ fn loader(
         counts,
     };
     load::start(options, tasks)
+}
+
+/// `None` when tracing is off.
+fn tracer(
+    config: &Config,
+    settings: &ConfigurationSpec,
+    meters: &Meters,
+    exporting: &Tasks,
+) -> Result<Option<Tracer>, String> {
+    let spec = settings.tracing.clone().unwrap_or_default();
+    let Some(settings) = telemetry::Settings::read(&spec, process_env, &config.app_id)? else {
+        return Ok(None);
+    };
+    let tracer = Tracer::start_exporters(settings, &meters.registry, exporting);
+    let sampler = tracer.sampler();
+    tracing::info!(target: SCOPE, "Dapr trace sampler initialized: {sampler}");
+    Ok(Some(tracer))
 }
 
 /// The identity, from Sentry; the text of the error follows the fatal line's head.

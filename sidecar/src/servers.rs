@@ -11,6 +11,7 @@ use proto::dapr::internals::v1::service_invocation_server::ServiceInvocationServ
 use resources::configuration::ApiLogging;
 use security::Acceptor;
 use service::Tasks;
+use telemetry::Tracer;
 use tokio::net::TcpListener;
 
 use crate::SCOPE;
@@ -95,6 +96,7 @@ async fn listen(config: &Config, kind: &str, port: u16) -> Option<Vec<Listener>>
 pub(crate) struct Servers<'a> {
     pub(crate) config: &'a Config,
     pub(crate) access: Access,
+    pub(crate) tracer: Option<Tracer>,
     pub(crate) http_metrics: Option<HttpMetrics>,
     pub(crate) grpc_metrics: Option<GrpcMetrics>,
     pub(crate) pipeline: Pipeline,
@@ -115,6 +117,7 @@ impl Servers<'_> {
         let token = Token::new(config.api_token.clone());
         for (on, what) in [
             (config.max_body.is_some(), "max body size HTTP middleware"),
+            (self.tracer.is_some(), "tracing HTTP middleware"),
             (self.http_metrics.is_some(), "metrics HTTP middleware"),
             (cors.is_some(), "CORS HTTP middleware"),
             (token.is_some(), "token authentication on HTTP server"),
@@ -129,6 +132,7 @@ impl Servers<'_> {
         }
         let layers = http_api::Layers {
             max_body: config.max_body,
+            tracer: self.tracer.clone(),
             metrics: self.http_metrics.clone(),
             cors,
             token,
@@ -169,6 +173,7 @@ impl Servers<'_> {
         }
         let layers = grpc::Layers {
             access: self.access.clone(),
+            tracer: self.tracer.clone(),
             token,
             metrics: self.grpc_metrics.clone(),
             log: self.log(Kind::Grpc),
@@ -192,6 +197,7 @@ impl Servers<'_> {
         let Some(listener) = listener else { return };
         let layers = http_api::Layers {
             max_body: None,
+            tracer: self.tracer.clone(),
             metrics: self.http_metrics.clone(),
             cors: None,
             token: None,

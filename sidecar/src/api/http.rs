@@ -14,6 +14,7 @@ use axum::response::Response;
 use axum::routing::MethodRouter;
 use http::{StatusCode, Uri, header};
 use hyper::body::Incoming;
+use telemetry::Tracer;
 use tower::Service;
 
 use super::access::Access;
@@ -24,6 +25,7 @@ use super::log::ApiLog;
 use super::metrics::HttpMetrics;
 use super::path;
 use super::pipeline::Pipeline;
+use super::trace;
 
 /// The name under which `spec.api` allows or denies a set of routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,7 @@ impl Routes {
 pub(crate) struct Layers {
     /// Largest body in bytes, `None` without a limit.
     pub(crate) max_body: Option<usize>,
+    pub(crate) tracer: Option<Tracer>,
     pub(crate) metrics: Option<HttpMetrics>,
     pub(crate) cors: Option<Cors>,
     pub(crate) token: Option<Token>,
@@ -113,17 +116,32 @@ impl HttpApi {
         if let Some(max) = layers.max_body {
             req = cap(req, max);
         }
-        let Some(metrics) = &layers.metrics else {
-            return layers.checked(req, router).await;
+        let span = match &layers.tracer {
+            Some(tracer) => match trace::http(tracer, &mut req) {
+                Ok(span) => span,
+                Err(refused) => return refused,
+            },
+            None => None,
         };
-        let start = Instant::now();
-        let seen = metrics.request(&req);
-        let response = layers.checked(req, router).await;
-        metrics.response(seen, response, start)
+        let mut response = layers.measured(req, router).await;
+        if let Some(span) = span {
+            span.end(&mut response);
+        }
+        response
     }
 }
 
 impl Layers {
+    async fn measured(&self, req: Request, router: &Router) -> Response {
+        let Some(metrics) = &self.metrics else {
+            return self.checked(req, router).await;
+        };
+        let start = Instant::now();
+        let seen = metrics.request(&req);
+        let response = self.checked(req, router).await;
+        metrics.response(seen, response, start)
+    }
+
     async fn checked(&self, mut req: Request, router: &Router) -> Response {
         let cors = match &self.cors {
             Some(cors) => match cors.request(&req) {
@@ -219,7 +237,7 @@ pub(crate) struct Connection {
     pub(crate) peer: Option<IpAddr>,
 }
 
-/// The address of the client, for middleware.
+/// The address of the client, for middleware and spans.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
@@ -230,7 +248,10 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Connection {
 
     fn call(&self, mut req: hyper::Request<Incoming>) -> Self::Future {
         let api = self.api.clone();
-        if let (Some(peer), false) = (self.peer, api.inner.0.pipeline.is_empty()) {
+        let layers = &api.inner.0;
+        if let Some(peer) = self.peer
+            && (layers.tracer.is_some() || !layers.pipeline.is_empty())
+        {
             req.extensions_mut().insert(Peer(peer));
         }
         Box::pin(async move { Ok(api.answer(req.map(Body::new)).await) })

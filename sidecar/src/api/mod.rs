@@ -17,3 +17,4 @@ pub(crate) mod middleware;
 pub(crate) mod path;
 pub(crate) mod pipeline;
 pub(crate) mod serve;
+pub(crate) mod trace;

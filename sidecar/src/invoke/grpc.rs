@@ -14,6 +14,7 @@ use super::local::{Answer, Head, Inbound};
 use super::{Invoker, method};
 use crate::api::error::{ApiError, Detail, Details};
 use crate::api::errors;
+use crate::api::trace::Traced;
 use crate::peer::headers;
 
 /// Of an error's body, as many bytes are shown.
@@ -25,18 +26,25 @@ pub(crate) async fn invoke_service(
 ) -> Result<Response<common::InvokeResponse>, Status> {
     deprecated();
     let metadata = headers::from_grpc(request.metadata());
-    let rt::InvokeServiceRequest { id, message } = request.into_inner();
+    let (_, extensions, message) = request.into_parts();
+    let traced = extensions.get::<Traced>();
+    let rt::InvokeServiceRequest { id, message } = message;
     let message = message.unwrap_or_default();
     let fail = |cause: &str| errors::invoke(&id, cause, false).status();
     let data = message.data.unwrap_or_default();
     let extension = message.http_extension.unwrap_or_default();
+    let method = method::normalize(&message.method).map_err(|e| fail(&e))?;
+    if let Some(traced) = traced {
+        traced.invokes(&id, &method);
+    }
     let head = Head {
-        method: method::normalize(&message.method).map_err(|e| fail(&e))?,
+        method,
         verb: extension.verb(),
         query: extension.querystring,
         content_type: message.content_type,
         type_url: data.type_url,
         metadata,
+        trace: traced.map(|t| t.context().clone()),
     };
     let body = Body::from(data.value);
     let inbound = Inbound { head, body };

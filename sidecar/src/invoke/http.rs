@@ -13,6 +13,7 @@ use super::{Invoker, method, target};
 use crate::api::error::json_response;
 use crate::api::errors;
 use crate::api::json;
+use crate::api::trace::Traced;
 use crate::peer::headers;
 
 pub(crate) async fn fallback(State(invoker): State<Invoker>, mut req: Request) -> Response {
@@ -25,6 +26,10 @@ pub(crate) async fn fallback(State(invoker): State<Invoker>, mut req: Request) -
         Err(e) => return fail(&e, false),
     };
     let (parts, body) = req.into_parts();
+    let traced = parts.extensions.get::<Traced>();
+    if let Some(traced) = traced {
+        traced.invokes(&target.id, &cleaned);
+    }
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let head = Head {
         method: cleaned,
@@ -35,6 +40,7 @@ pub(crate) async fn fallback(State(invoker): State<Invoker>, mut req: Request) -
             .unwrap_or_default(),
         type_url: String::new(),
         metadata: headers::from_http(&parts.headers),
+        trace: traced.map(|t| t.context().clone()),
     };
     let events = wants_events(&parts.headers).then_some(parts.version);
     let retriable = body.size_hint().exact().is_some();

@@ -9,6 +9,7 @@ use proto::dapr::common::v1 as common;
 use proto::dapr::common::v1::http_extension::Verb;
 use proto::dapr::internals::v1 as wire;
 use proto::dapr::runtime::v1::app_callback_client::AppCallbackClient;
+use telemetry::TraceContext;
 use tonic::Status;
 
 use super::method;
@@ -45,6 +46,8 @@ pub(crate) struct Head {
     /// Of the data, when it is a message.
     pub(crate) type_url: String,
     pub(crate) metadata: Metadata,
+    /// The span of this sidecar that the call belongs to.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// What the app answered.
@@ -79,6 +82,7 @@ impl Inbound {
             content_type: message.content_type,
             type_url: message.data.map(|d| d.type_url).unwrap_or_default(),
             metadata: head.metadata,
+            trace: None,
         };
         Ok(Self { head, body })
     }
@@ -106,6 +110,9 @@ impl Inbound {
         *req.method_mut() = verb;
         *req.uri_mut() = uri;
         *req.headers_mut() = headers::to_http(self.head.metadata);
+        if let Some(context) = &self.head.trace {
+            continue_http(context, req.headers_mut());
+        }
         if let Some(length) = length {
             req.headers_mut().insert(header::CONTENT_LENGTH, length);
         }
@@ -248,7 +255,19 @@ async fn call_grpc(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
             querystring: head.query,
         }),
     });
-    let trace = headers::trace(&head.metadata);
+    let mut trace = headers::trace(&head.metadata);
+    if let (true, Some(context)) = (trace.is_empty(), &head.trace) {
+        trace = vec![
+            (
+                telemetry::headers::TRACEPARENT,
+                telemetry::headers::traceparent(context),
+            ),
+            (
+                telemetry::headers::GRPC_TRACE_BIN,
+                telemetry::headers::grpc_trace_bin(context),
+            ),
+        ];
+    }
     *request.metadata_mut() = headers::to_grpc(head.metadata);
     for (name, value) in trace {
         request.metadata_mut().as_mut().insert(name, value);
@@ -288,6 +307,17 @@ async fn call_grpc(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
             body: Body::empty(),
         },
     })
+}
+
+/// The state of a trace that came with the call stays unless the span has one.
+fn continue_http(context: &TraceContext, head: &mut http::HeaderMap) {
+    head.insert(
+        telemetry::headers::TRACEPARENT,
+        telemetry::headers::traceparent(context),
+    );
+    if let Some(state) = telemetry::headers::tracestate(context) {
+        head.insert(telemetry::headers::TRACESTATE, state);
+    }
 }
 
 fn details(status: &Status) -> Vec<prost_types::Any> {

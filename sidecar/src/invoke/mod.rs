@@ -18,6 +18,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use resiliency::{Builtin, Policies, Policy, Verdict};
+use telemetry::Tracer;
 use tonic::{Code, Status};
 
 use self::external::External;
@@ -51,6 +52,7 @@ struct Inner {
     max_message: usize,
     metrics: Option<InvokeMetrics>,
     policies: Policies,
+    tracer: Option<Tracer>,
 }
 
 /// A failed call, in the words that follow `failed to invoke, id: <id>, err: `.
@@ -110,6 +112,7 @@ pub(crate) struct Parts {
     pub(crate) max_message: usize,
     pub(crate) metrics: Option<InvokeMetrics>,
     pub(crate) policies: Policies,
+    pub(crate) tracer: Option<Tracer>,
 }
 
 impl Invoker {
@@ -125,6 +128,7 @@ impl Invoker {
             max_message,
             metrics,
             policies,
+            tracer,
         } = parts;
         let hostname = service::log::hostname();
         Self {
@@ -140,6 +144,7 @@ impl Invoker {
                 max_message: max_message.max(LEAST_MESSAGE),
                 metrics,
                 policies,
+                tracer,
             }),
         }
     }

@@ -11,13 +11,16 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
+use telemetry::attributes::grpc_error;
 use tonic::Status;
 use tower::{Service, ServiceExt};
 
-use super::{Failure, Invoker, Shape, method};
+use super::{Failure, Inner, Invoker, Shape, method};
 use crate::api::auth::HEADER as TOKEN;
 use crate::api::grpc::status;
 use crate::api::log::grpc_code;
+use crate::api::trace;
+use crate::app::App;
 use crate::peer::access::AccessList;
 use crate::peer::{self, Peer};
 
@@ -39,14 +42,46 @@ async fn forward(
     access: Option<&AccessList>,
     mut req: Request,
 ) -> Result<Response, Status> {
-    let target = target(req.headers())?;
     let me = &*invoker.inner;
+    let target = target(req.headers(), me.tracer.is_some())?;
     let failed = |failure: Failure| Status::internal(failure.cause);
     let (id, namespace) = me.split(&target).map_err(failed)?;
+    let span = me.tracer.as_ref();
+    let mut span = span.map(|tracer| trace::proxied(tracer, &req, id == me.app_id));
+    // The app's own keys stay in front, and readers take the first.
+    if let Some(span) = &span {
+        let head = req.headers_mut();
+        head.append(
+            telemetry::headers::TRACEPARENT,
+            telemetry::headers::traceparent(span.context()),
+        );
+        head.append(
+            telemetry::headers::GRPC_TRACE_BIN,
+            telemetry::headers::grpc_trace_bin(span.context()),
+        );
+    }
+    let result = routed(me, access, id, namespace, req).await;
+    if let Some(span) = &mut span {
+        span.status(match &result {
+            Ok(response) => trace::failure(response.headers()),
+            Err(refused) => grpc_error(refused.code().into(), refused.message()),
+        });
+    }
+    result
+}
+
+async fn routed(
+    me: &Inner,
+    access: Option<&AccessList>,
+    id: &str,
+    namespace: &str,
+    mut req: Request,
+) -> Result<Response, Status> {
+    let failed = |failure: Failure| Status::internal(failure.cause);
     // Upstream compares the app id alone here, so that a callee whose caller
     // named a namespace finds itself.
     if id == me.app_id {
-        local(invoker, access, &mut req)?;
+        local(&me.app, access, &mut req)?;
         let channel = me
             .app
             .channel()
@@ -100,19 +135,22 @@ fn shape(headers: &HeaderMap) -> Shape {
 }
 
 /// Whom the call is for.
-fn target(headers: &HeaderMap) -> Result<String, Status> {
+fn target(headers: &HeaderMap, traced: bool) -> Result<String, Status> {
     let named = headers.get(CALLEE).or_else(|| headers.get(TARGET));
+    // Upstream's tracing notices first, in words of its own.
     let named = named.ok_or_else(|| {
-        Status::unknown(
-            "failed to proxy request: required metadata dapr-callee-app-id or dapr-app-id not found",
-        )
+        Status::unknown(if traced {
+            "cannot proxy request: missing dapr-callee-app-id or dapr-app-id metadata"
+        } else {
+            "failed to proxy request: required metadata dapr-callee-app-id or dapr-app-id not found"
+        })
     })?;
     Ok(String::from_utf8_lossy(named.as_bytes()).into_owned())
 }
 
 /// The last stretch, to this sidecar's own app: the token of the API is no
 /// business of the app, which gets its own.
-fn local(invoker: &Invoker, access: Option<&AccessList>, req: &mut Request) -> Result<(), Status> {
+fn local(app: &App, access: Option<&AccessList>, req: &mut Request) -> Result<(), Status> {
     let method = method::normalize(req.uri().path())
         .map_err(|e| Status::invalid_argument(format!("invalid method: {e}")))?;
     if let Some(access) = access {
@@ -122,7 +160,7 @@ fn local(invoker: &Invoker, access: Option<&AccessList>, req: &mut Request) -> R
     }
     let headers = req.headers_mut();
     headers.remove(TOKEN);
-    if let Some(token) = invoker.inner.app.token() {
+    if let Some(token) = app.token() {
         headers.insert(TOKEN, token.clone());
     }
     Ok(())
@@ -184,7 +222,7 @@ mod tests {
             for (name, value) in headers {
                 map.append(*name, HeaderValue::from_static(value));
             }
-            let got = target(&map);
+            let got = target(&map, false);
             assert_eq!(
                 got.as_deref().map_err(Status::code),
                 expected,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use proto::dapr::internals::v1 as wire;
 use proto::dapr::internals::v1::service_invocation_client::ServiceInvocationClient;
+use telemetry::TraceContext;
 use tokio::sync::oneshot;
 use tonic::{Code, Status};
 
@@ -48,7 +49,9 @@ impl Inner {
     async fn streamed(&self, peer: Peer<'_>, mut inbound: Inbound) -> Result<Answer, Attempt> {
         self.mark(peer.app_id, &mut inbound.head);
         let mut client = self.client(peer).await?;
+        let trace = inbound.head.trace.take();
         let (requests, broken) = requests(inbound);
+        let requests = traced(requests, trace.as_ref());
         let answers = tokio::select! {
             answers = client.call_local_stream(requests) => answers.map_err(Attempt::Status)?,
             Ok(cause) = broken => return Err(Attempt::Other(cause)),
@@ -85,10 +88,15 @@ impl Inner {
         data: Bytes,
     ) -> Result<Answer, Attempt> {
         self.mark(peer.app_id, &mut head);
+        let trace = head.trace.take();
         let mut head = head.into_wire();
         let message = head.message.get_or_insert_default();
         message.data.get_or_insert_default().value = data.into();
-        let answer = self.client(peer).await?.call_local(head).await;
+        let answer = self
+            .client(peer)
+            .await?
+            .call_local(traced(head, trace.as_ref()))
+            .await;
         let mut head = answer.map_err(Attempt::Status)?.into_inner();
         let data = head.message.as_mut().and_then(|m| m.data.as_mut());
         let data = data.map(|d| std::mem::take(&mut d.value));
@@ -134,6 +142,15 @@ impl Inner {
                 .push(value.clone());
         }
     }
+}
+
+/// The call itself belongs to the span too.
+fn traced<T>(message: T, trace: Option<&TraceContext>) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    if let Some(context) = trace {
+        telemetry::headers::to_grpc(context, request.metadata_mut().as_mut());
+    }
+    request
 }
 
 /// The messages of a call. A body that breaks is reported on the side, and the

@@ -11,7 +11,7 @@ mod server;
 pub(crate) use self::body::{Incoming, chunks};
 pub(crate) use self::dial::Dialer;
 pub(crate) use self::pool::{Line, Peer, Pool};
-pub(crate) use self::server::Server;
+pub(crate) use self::server::{Server, Tracing};
 
 use std::sync::Arc;
 

@@ -9,6 +9,9 @@ use proto::dapr::common::v1::http_extension::Verb;
 use proto::dapr::internals::v1 as wire;
 use proto::dapr::internals::v1::service_invocation_server::ServiceInvocation;
 use security::SpiffeId;
+use telemetry::attributes::{Hop, grpc_error, http_error};
+use telemetry::{Span, Tracer};
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Caller;
@@ -25,6 +28,13 @@ pub(crate) struct Server {
     app: App,
     access: Option<AccessList>,
     metrics: Option<InvokeMetrics>,
+    tracing: Option<Tracing>,
+}
+
+/// Where the spans of calls that arrive begin.
+pub(crate) struct Tracing {
+    pub(crate) tracer: Tracer,
+    pub(crate) app_id: String,
 }
 
 impl Server {
@@ -32,12 +42,25 @@ impl Server {
         app: App,
         access: Option<AccessList>,
         metrics: Option<InvokeMetrics>,
+        tracing: Option<Tracing>,
     ) -> Self {
         Self {
             app,
             access,
             metrics,
+            tracing,
         }
+    }
+
+    fn span(&self, metadata: &MetadataMap, head: &wire::InternalInvokeRequest) -> Option<Span> {
+        let tracing = self.tracing.as_ref()?;
+        let parent = telemetry::headers::from_grpc(metadata.as_ref());
+        let method = head.message.as_ref().map_or("", |m| m.method.as_str());
+        let hop = Hop::Invoked {
+            app_id: &tracing.app_id,
+            method,
+        };
+        Some(hop.start(&tracing.tracer, parent.as_ref()))
     }
 
     /// One call, counted under the name of the caller: the one that its
@@ -45,16 +68,17 @@ impl Server {
     async fn call(
         &self,
         caller: Option<&SpiffeId>,
+        span: Option<&Span>,
         head: wire::InternalInvokeRequest,
         body: Body,
     ) -> Result<Answer, Status> {
         let Some(metrics) = &self.metrics else {
-            return self.deliver(caller, head, body).await;
+            return self.deliver(caller, span, head, body).await;
         };
         let given = || headers::first(&head.metadata, "dapr-caller-app-id").unwrap_or("unknown");
         let name = caller.map_or_else(given, |id| &id.app_id).to_owned();
         metrics.received(&name);
-        let result = self.deliver(caller, head, body).await;
+        let result = self.deliver(caller, span, head, body).await;
         let code = match &result {
             Ok(answer) => answer.code,
             Err(status) => status.code().into(),
@@ -66,13 +90,15 @@ impl Server {
     async fn deliver(
         &self,
         caller: Option<&SpiffeId>,
+        span: Option<&Span>,
         head: wire::InternalInvokeRequest,
         body: Body,
     ) -> Result<Answer, Status> {
         if !self.app.exists() {
             return Err(Status::internal("app channel is not initialized"));
         }
-        let inbound = Inbound::from_wire(head, body)?;
+        let mut inbound = Inbound::from_wire(head, body)?;
+        inbound.head.trace = span.map(|span| span.context().clone());
         if let Some(access) = &self.access {
             let verb = Some(inbound.head.verb).filter(|v| *v != Verb::None);
             let verb = verb.filter(|_| !inbound.head.metadata.is_empty());
@@ -85,6 +111,32 @@ impl Server {
             .await
             .map_err(|e| Status::internal(format!("error invoking app channel: {e}")))
     }
+}
+
+/// A failed call is a failed span.
+fn ended(span: Option<&mut Span>, answer: Result<Answer, Status>) -> Result<Answer, Status> {
+    if let Some(span) = span {
+        let error = match &answer {
+            Ok(answer) if answer.code >= 100 => {
+                http_error(u16::try_from(answer.code).unwrap_or(u16::MAX))
+            }
+            Ok(answer) => grpc_error(answer.code, &answer.message),
+            Err(status) => grpc_error(status.code().into(), status.message()),
+        };
+        span.status(error);
+    }
+    answer
+}
+
+/// The answer tells the trace that the call belonged to.
+fn told<T>(message: T, span: Option<&Span>) -> Response<T> {
+    let mut response = Response::new(message);
+    if let Some(span) = span {
+        let context = telemetry::headers::grpc_trace_bin(span.context());
+        let metadata = response.metadata_mut().as_mut();
+        metadata.insert(telemetry::headers::GRPC_TRACE_BIN, context);
+    }
+    response
 }
 
 fn caller_of(extensions: &tonic::Extensions) -> Option<&SpiffeId> {
@@ -108,19 +160,17 @@ impl ServiceInvocation for Server {
         &self,
         request: Request<wire::InternalInvokeRequest>,
     ) -> Result<Response<wire::InternalInvokeResponse>, Status> {
-        let (_, extensions, mut head) = request.into_parts();
+        let (metadata, extensions, mut head) = request.into_parts();
+        let mut span = self.span(&metadata, &head);
         let data = head
             .message
             .as_mut()
             .and_then(|m| m.data.as_mut())
             .map(|d| std::mem::take(&mut d.value));
-        let answer = self
-            .call(
-                caller_of(&extensions),
-                head,
-                Body::from(data.unwrap_or_default()),
-            )
-            .await?;
+        let body = Body::from(data.unwrap_or_default());
+        let called = self.call(caller_of(&extensions), span.as_ref(), head, body);
+        let called = called.await;
+        let answer = ended(span.as_mut(), called)?;
         let (mut head, body) = answer.into_wire();
         let data = body
             .collect()
@@ -128,19 +178,20 @@ impl ServiceInvocation for Server {
             .map_err(|e| Status::internal(format!("error invoking app channel: {e}")))?;
         let message = head.message.get_or_insert_default();
         message.data.get_or_insert_default().value = data.to_bytes().into();
-        Ok(Response::new(head))
+        Ok(told(head, span.as_ref()))
     }
 
     async fn call_local_stream(
         &self,
         request: Request<Streaming<wire::InternalInvokeRequestStream>>,
     ) -> Result<Response<Answers>, Status> {
-        let (_, extensions, mut messages) = request.into_parts();
+        let (metadata, extensions, mut messages) = request.into_parts();
         let first = messages.message().await?.unwrap_or_default();
         let head = first
             .request
             .filter(|r| !r.metadata.is_empty() && r.message.is_some())
             .ok_or_else(incomplete)?;
+        let mut span = self.span(&metadata, &head);
         let rest = messages.map(|message| match message {
             Ok(m)
                 if m.request
@@ -153,10 +204,9 @@ impl ServiceInvocation for Server {
             Err(status) => Err(status.message().to_owned()),
         });
         let body = Incoming::default().body(first.payload, rest);
-        let (head, body) = self
-            .deliver(extensions.get(), head, body)
-            .await?
-            .into_wire();
+        let called = self.call(caller_of(&extensions), span.as_ref(), head, body);
+        let called = called.await;
+        let (head, body) = ended(span.as_mut(), called)?.into_wire();
         let head = wire::InternalInvokeResponseStream {
             response: Some(head),
             payload: None,
@@ -169,7 +219,7 @@ impl ServiceInvocation for Server {
             Err(e) => Err(Status::internal(format!("error invoking app channel: {e}"))),
         });
         let answers = stream::once(std::future::ready(Ok(head))).chain(rest);
-        Ok(Response::new(Box::pin(answers)))
+        Ok(told(Box::pin(answers) as Answers, span.as_ref()))
     }
 
     async fn call_actor(

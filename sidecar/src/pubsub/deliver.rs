@@ -1,5 +1,7 @@
 //! Delivery of one message to the app, and what its answer means.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::response::Response;
@@ -8,6 +10,8 @@ use component::{Error, Result};
 use http::{HeaderName, HeaderValue, Request, header};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
+use telemetry::attributes::{Hop, http_error};
+use telemetry::{TraceContext, TraceState, Tracer};
 
 use crate::app::App;
 
@@ -19,6 +23,7 @@ pub(super) struct Delivery {
     pub(super) app: App,
     pub(super) pubsub: String,
     pub(super) path: String,
+    pub(super) tracer: Option<Tracer>,
 }
 
 /// What the app said of a message.
@@ -32,7 +37,20 @@ enum Verdict {
 #[async_trait]
 impl Handler for Delivery {
     async fn deliver(&self, message: Message) -> Result<()> {
-        let response = self.app.send(self.request(&message)?).await;
+        let mut req = self.request(&message)?;
+        let mut span = self.tracer.as_ref().map(|tracer| {
+            let parent = Trace::of(&message.data);
+            let hop = Hop::Delivery {
+                topic: &message.topic,
+            };
+            let span = hop.start(tracer, parent.as_ref());
+            telemetry::headers::to_http(span.context(), req.headers_mut());
+            span
+        });
+        let response = self.app.send(req).await;
+        if let (Some(span), Ok(response)) = (&mut span, &response) {
+            span.status(http_error(response.status().as_u16()));
+        }
         let response = response.map_err(|e| {
             Error::unavailable(format!(
                 "error from app channel while sending pub/sub event to app: {e}"
@@ -46,6 +64,24 @@ impl Handler for Delivery {
             }
             Verdict::Retry(cause) => Err(Error::unavailable(cause)),
         }
+    }
+}
+
+/// The trace that a CloudEvent says it belongs to.
+#[derive(Deserialize)]
+struct Trace<'a> {
+    #[serde(borrow, default)]
+    traceparent: Cow<'a, str>,
+    #[serde(borrow, default)]
+    tracestate: Cow<'a, str>,
+}
+
+impl Trace<'_> {
+    fn of(event: &[u8]) -> Option<TraceContext> {
+        let event: Trace<'_> = serde_json::from_slice(event).ok()?;
+        let mut context = TraceContext::parse(&event.traceparent)?;
+        context.state = TraceState::parse([&*event.tracestate]);
+        Some(context)
     }
 }
 

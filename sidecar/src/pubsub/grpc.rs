@@ -3,7 +3,8 @@
 use proto::dapr::runtime::v1 as rt;
 use tonic::{Request, Status};
 
-use super::{Brokers, Publish};
+use super::{Brokers, Publish, told};
+use crate::api::trace::Traced;
 
 pub(crate) async fn publish(
     brokers: &Brokers,
@@ -17,7 +18,13 @@ pub(crate) async fn publish(
             .unwrap_or_default()
             .to_owned()
     };
-    let (traceparent, tracestate) = (text("traceparent"), text("tracestate"));
+    let (traceparent, tracestate) = match request.extensions().get::<Traced>() {
+        Some(traced) => {
+            traced.message(request.get_ref());
+            told(traced)
+        }
+        None => (text("traceparent"), text("tracestate")),
+    };
     let req = request.into_inner();
     let message = Publish {
         pubsub: req.pubsub_name,

@@ -6,11 +6,12 @@ use axum::routing::post;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
 
-use super::{Brokers, Publish};
+use super::{Brokers, Publish, told};
 use crate::api::body;
 use crate::api::errors::pubsub as errors;
 use crate::api::http::{Group, Routes};
 use crate::api::path::{self, param};
+use crate::api::trace::Traced;
 
 pub(crate) fn routes(brokers: &Brokers) -> Routes {
     let bulk = || post(bulk).put(bulk).with_state(brokers.clone());
@@ -51,13 +52,20 @@ async fn publish(
     let data = body::read(body).await;
     let data =
         data.map_err(|e| errors::publish(&pubsub, &topic, &e.to_string()).into_response())?;
+    let (traceparent, tracestate) = match parts.extensions.get::<Traced>() {
+        Some(traced) => told(traced),
+        None => (
+            text(&parts.headers, &HeaderName::from_static("traceparent")),
+            text(&parts.headers, &HeaderName::from_static("tracestate")),
+        ),
+    };
     let message = Publish {
         pubsub,
         topic,
         data,
         content_type: text(&parts.headers, &CONTENT_TYPE),
-        traceparent: text(&parts.headers, &HeaderName::from_static("traceparent")),
-        tracestate: text(&parts.headers, &HeaderName::from_static("tracestate")),
+        traceparent,
+        tracestate,
         metadata: metadata.clone(),
     };
     brokers

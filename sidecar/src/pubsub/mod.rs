@@ -22,7 +22,15 @@ pub(crate) use self::subscribe::Subscriptions;
 use crate::api::error::ApiError;
 use crate::api::errors::pubsub::{self as errors, Shown};
 use crate::api::errors::unimplemented;
+use crate::api::trace::Traced;
 use crate::load::slots::Slots;
+
+/// The trace of an event: `traceparent` and `tracestate` of the publishing call.
+fn told(traced: &Traced) -> (String, String) {
+    let context = traced.context();
+    let state = context.state.as_ref().map(|s| s.as_str().to_owned());
+    (context.traceparent(), state.unwrap_or_default())
+}
 
 /// One loaded message broker.
 pub(crate) struct Broker {

@@ -8,6 +8,7 @@ use component::pubsub::Subscription;
 use http::StatusCode;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
+use telemetry::Tracer;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ pub(crate) struct Subscriptions {
     pub(crate) brokers: Slots<Broker>,
     pub(crate) app: App,
     pub(crate) app_id: String,
+    pub(crate) tracer: Option<Tracer>,
 }
 
 /// One entry of the app's answer. The names are compared as upstream writes them.
@@ -139,6 +141,7 @@ impl Subscriptions {
             app: self.app.clone(),
             pubsub: pubsub.clone(),
             path,
+            tracer: self.tracer.clone(),
         };
         let subscription = Subscription {
             topic: broker.topic(&topic),

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::api::absent::Absent;
 use crate::api::error::ApiError;
 use crate::api::errors;
+use crate::api::trace::Traced;
 use crate::invoke::{self, Invoker};
 use crate::metadata::{self, Metadata};
 use crate::pubsub::{self, Brokers};
@@ -41,7 +42,11 @@ macro_rules! methods {
             $(type $stream = Empty<Result<$item, Status>>;)*
             $(async fn $name(&self, request: Request<$req>) -> Result<Response<$res>, Status> {
                 let $api = self;
-                let $msg = request.into_inner();
+                let (_, extensions, message) = request.into_parts();
+                if let Some(traced) = extensions.get::<Traced>() {
+                    traced.message(&message);
+                }
+                let $msg = message;
                 $body.map(Response::new)
             })*
             $(async fn $name2(&self, request: Request<$req2>) -> Result<Response<$res2>, Status> {

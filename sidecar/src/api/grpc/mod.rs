@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue};
 use hyper::body::Incoming;
 use proto::dapr::runtime::v1::dapr_server::DaprServer;
 use proto::dapr_rs::state::v1alpha1::state_keys_server::StateKeysServer;
+use telemetry::Tracer;
 use tonic::Status;
 use tower::Service;
 
@@ -27,6 +28,7 @@ use super::auth::{self, Token};
 use super::errors::absent;
 use super::log::ApiLog;
 use super::metrics::GrpcMetrics;
+use super::trace;
 use crate::invoke::Invoker;
 use crate::state::grpc::Keys;
 
@@ -34,6 +36,7 @@ use crate::state::grpc::Keys;
 pub(crate) struct Layers {
     pub(crate) access: Access,
     pub(crate) token: Option<Token>,
+    pub(crate) tracer: Option<Tracer>,
     pub(crate) metrics: Option<GrpcMetrics>,
     pub(crate) log: Option<ApiLog>,
 }
@@ -75,6 +78,13 @@ impl GrpcApi {
         {
             return status(&refused);
         }
+        let span = match &layers.tracer {
+            Some(tracer) => match trace::grpc(tracer, &mut req) {
+                Ok(span) => span,
+                Err(refused) => return status(&refused),
+            },
+            None => None,
+        };
         let start = Instant::now();
         let logged = layers.log.as_ref().map(|l| l.request(&req));
         let mut measured = None;
@@ -87,6 +97,9 @@ impl GrpcApi {
             Err(never) => match never {},
         };
         too_large(response.headers_mut());
+        if let Some(span) = span {
+            span.end(&mut response);
+        }
         if let (Some(log), Some(seen)) = (&layers.log, logged) {
             response = log.response(seen, response, start);
         }
