@@ -24,6 +24,9 @@ const ANNOUNCE: Duration = Duration::from_secs(1);
 const INTERFACES: Duration = Duration::from_secs(10);
 /// How often known apps are asked for again.
 const REFRESH: Duration = Duration::from_secs(30);
+/// The most answers to everybody in one second, against being used to flood the
+/// network: a sidecar is asked a few times a minute by each of its callers.
+const ANSWERS: u32 = 200;
 /// After a socket failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,6 +47,33 @@ pub(super) struct Link {
     pub(super) label: String,
     pub(super) shared: Arc<Shared>,
     pub(super) asks: mpsc::Receiver<Name>,
+    pub(super) answered: Answered,
+}
+
+/// How many answers went to everybody since a second began.
+pub(super) struct Answered {
+    since: Instant,
+    count: u32,
+}
+
+impl Default for Answered {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            count: 0,
+        }
+    }
+}
+
+impl Answered {
+    /// Whether one more may go.
+    fn one_more(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.since) >= Duration::from_secs(1) {
+            (self.since, self.count) = (now, 0);
+        }
+        self.count += 1;
+        self.count <= ANSWERS
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -98,14 +128,15 @@ impl Link {
         self.sockets.send(&self.registration.goodbye());
     }
 
-    fn take(&self, message: &Message, from: std::net::SocketAddr) {
-        if self.shared.cache.lock().learn(message, Instant::now()) {
+    fn take(&mut self, message: &Message, from: std::net::SocketAddr) {
+        let now = Instant::now();
+        if self.shared.cache.lock().learn(message, now) {
             self.shared.learned.send_modify(|count| *count += 1);
         }
         match self.registration.answer(message) {
             Some((answer, true)) => self.sockets.send_to(&answer, from),
-            Some((answer, false)) => self.sockets.send(&answer),
-            None => {}
+            Some((answer, false)) if self.answered.one_more(now) => self.sockets.send(&answer),
+            _ => {}
         }
     }
 
@@ -143,4 +174,34 @@ fn every(period: Duration) -> tokio::time::Interval {
     interval.reset();
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_to_everybody_are_limited_in_every_second() {
+        let (mut answered, now) = (Answered::default(), Instant::now());
+        let allowed =
+            |answered: &mut Answered, now| (0..1000).filter(|_| answered.one_more(now)).count();
+        assert_eq!(allowed(&mut answered, now), 200);
+        assert_eq!(allowed(&mut answered, now + Duration::from_millis(900)), 0);
+        assert_eq!(allowed(&mut answered, now + Duration::from_secs(2)), 200);
+    }
+
+    #[test]
+    fn an_introduction_is_two_probes_and_two_announcements_a_second_apart() {
+        let steps: Vec<_> = introduction().into_iter().collect();
+        let [
+            (a, Step::Probe),
+            (b, Step::Probe),
+            (c, Step::Announce),
+            (d, Step::Announce),
+        ] = steps[..]
+        else {
+            panic!("{} steps", steps.len());
+        };
+        assert!(b - a <= PROBE && c - b <= PROBE && d - c == ANNOUNCE);
+    }
 }

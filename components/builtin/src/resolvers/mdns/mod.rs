@@ -9,6 +9,7 @@
 mod cache;
 mod link;
 mod name;
+mod origin;
 mod packet;
 mod registration;
 mod sockets;
@@ -31,7 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant as Time, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use self::link::{Link, Shared};
+use self::link::{Answered, Link, Shared};
 use self::name::Name;
 use self::registration::Registration;
 use self::sockets::Sockets;
@@ -88,6 +89,7 @@ impl Resolver for Mdns {
             label: format!("{} -> {}:{port}", instance.app_id, instance.address),
             shared: shared.clone(),
             asks: received,
+            answered: Answered::default(),
         };
         link.refresh();
         if !link.sockets.joined() {

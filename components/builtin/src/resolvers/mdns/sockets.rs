@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
+use super::origin::Networks;
 use super::packet::{LARGEST, Message};
 
 const PORT: u16 = 5353;
@@ -20,6 +21,7 @@ const HOPS: u32 = 255;
 pub(super) struct Sockets {
     v4: Family,
     v6: Family,
+    networks: Networks,
 }
 
 #[derive(Default)]
@@ -37,6 +39,7 @@ impl Sockets {
             tracing::debug!(target: "dapr.contrib", "mDNS cannot list the network interfaces: {error}");
             Vec::new()
         });
+        self.networks = Networks::of(interfaces.iter().map(|i| &i.addr));
         let (mut v4, mut v6) = (BTreeMap::new(), BTreeMap::new());
         for interface in &interfaces {
             let Some(index) = interface.index else {
@@ -73,7 +76,7 @@ impl Sockets {
         }
     }
 
-    /// The next packet of either socket.
+    /// The next packet of either socket that comes from nearby.
     pub(super) async fn receive(
         &self,
         buffer: &mut [u8; LARGEST],
@@ -85,6 +88,7 @@ impl Sockets {
             };
             match ready?.try_recv_from(buffer) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Ok((_, from)) if !self.networks.are_near(from.ip()) => {}
                 result => return result,
             }
         }
