@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use http::Uri;
+use http::uri::{Authority, Scheme};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -64,6 +66,7 @@ struct Connections {
 }
 
 struct Connection {
+    authority: Authority,
     sender: SendRequest<tonic::body::Body>,
     calls: Arc<AtomicUsize>,
     used: Instant,
@@ -72,6 +75,7 @@ struct Connection {
 /// A place for one call on a connection.
 #[derive(Clone)]
 pub(crate) struct Line {
+    authority: Authority,
     sender: SendRequest<tonic::body::Body>,
     place: Arc<Place>,
 }
@@ -115,6 +119,9 @@ impl Pool {
         {
             return Ok(line);
         }
+        let authority = peer.address.parse();
+        let authority: Authority =
+            authority.map_err(|_| unreachable(peer, "the address is not of the form host:port"))?;
         let dialed = tokio::time::timeout(DIAL, self.inner.dial(peer)).await;
         let sender = match dialed {
             Ok(Ok(sender)) => sender,
@@ -122,6 +129,7 @@ impl Pool {
             Err(_) => return Err(unreachable(peer, "no answer in 30 s")),
         };
         connections.open.lock().push(Connection {
+            authority,
             sender: sender.clone(),
             calls: Arc::default(),
             used: Instant::now(),
@@ -206,6 +214,7 @@ impl Connections {
         found.used = Instant::now();
         found.calls.fetch_add(1, Ordering::Relaxed);
         Some(Line {
+            authority: found.authority.clone(),
             sender: found.sender.clone(),
             place: Arc::new(Place(found.calls.clone())),
         })
@@ -248,7 +257,12 @@ impl tower::Service<http::Request<tonic::body::Body>> for Line {
         self.sender.poll_ready(cx).map_err(|e| broken(&e))
     }
 
-    fn call(&mut self, req: http::Request<tonic::body::Body>) -> Sending {
+    fn call(&mut self, mut req: http::Request<tonic::body::Body>) -> Sending {
+        // HTTP/2 wants the whole address; the scheme says nothing about TLS here.
+        let mut uri = std::mem::take(req.uri_mut()).into_parts();
+        uri.scheme = Some(Scheme::HTTP);
+        uri.authority = Some(self.authority.clone());
+        *req.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
         let place = self.place.clone();
         let sending = self.sender.send_request(req);
         Box::pin(async move {
