@@ -111,8 +111,11 @@ impl Watch {
     }
 
     async fn refresh(&self, names: &BTreeSet<String>) -> Result<()> {
+        // The agent's own cache may still hold what was true before the change.
+        let mut options = self.options.clone();
+        options.use_cache = false;
         for name in names {
-            let found = healthy(&self.client, &self.options, name).await?;
+            let found = healthy(&self.client, &options, name).await?;
             let mut kept = self.kept.0.lock();
             if found.is_empty() {
                 kept.remove(name);

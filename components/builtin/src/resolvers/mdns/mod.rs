@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::link::{Answered, Link, Shared};
 use self::name::Name;
-use self::registration::Registration;
+use self::registration::{Registration, service};
 use self::sockets::Sockets;
 
 /// How long a caller waits for the first answer.
@@ -126,7 +126,8 @@ impl NameResolver for Mdns {
                 self.ask(refresh);
                 return Ok(vec![address.to_string()]);
             }
-            if now >= end || !self.shared.joined.load(Ordering::Relaxed) {
+            let hopeless = !self.shared.joined.load(Ordering::Relaxed) || service(id).is_none();
+            if now >= end || hopeless {
                 return missing();
             }
             let query = self.shared.cache.lock().ask(id, now);
