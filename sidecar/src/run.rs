@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use component::Registry;
+use component::resolution::Instance;
 use proto::dapr::runtime::v1 as rt;
 use resiliency::{ComponentKind, Observer, Policies};
 use resources::configuration::{ApiRule, ConfigurationSpec, Handler, Pipeline as Handlers};
@@ -26,7 +27,7 @@ use crate::app::{App, AppHealth};
 use crate::flags::Config;
 use crate::health::Healthz;
 use crate::invoke::external::External;
-use crate::invoke::resolve::{Entry, Registry as Neighbours, Resolver};
+use crate::invoke::resolve::{self, Entry, Registry as Neighbours, Resolver};
 use crate::invoke::{Invoker, Parts};
 use crate::load::{self, Loader};
 use crate::metadata::{Facts, Metadata};
@@ -85,7 +86,8 @@ struct Sidecar {
     loader: Loader,
     asked: tokio::sync::watch::Receiver<Asked>,
     /// Kept so that the file is there as long as the sidecar is.
-    _registration: Option<crate::invoke::resolve::Registration>,
+    _registration: Option<resolve::Registration>,
+    resolver: Resolver,
     /// Of spans; it ends after everything that makes them.
     exporting: Tasks,
 }
@@ -124,7 +126,9 @@ impl Sidecar {
 
         let exporting = Tasks::new();
         let tracer = tracer(config, &settings, &meters, &exporting)?;
+        let identified = health.target("security-provider");
         let security = security(config, &meters, tasks).await?;
+        identified.ready();
         let (server_pipeline, app_pipeline) = (Pipeline::default(), Pipeline::default());
         let counts = meters.load();
         let pipelines = (&server_pipeline, &app_pipeline);
@@ -146,15 +150,18 @@ impl Sidecar {
             meters.enabled.then_some(&meters.registry),
         )?;
         let neighbours = Neighbours::new(&process_env);
-        let registration = register(&neighbours, config, &address, &internal);
-        let port = internal.local_addr().map_or(0, |a| a.port());
+        let instance = instance(config, address.clone(), &internal);
+        let registration = register(&neighbours, &instance);
+        let resolution = settings.name_resolution.clone().unwrap_or_default();
+        let env = resolver_env(config, tasks);
+        let resolver = resolve::open(&resolution, &types(), neighbours, env, instance).await;
         let max_message = config.max_body.unwrap_or(usize::MAX);
         let invoker = Invoker::new(Parts {
             app_id: config.app_id.clone(),
             namespace: namespace(config).into(),
             app: app.clone(),
             pool: Pool::new(Dialer::new(security.clone()), meters.calls(), tasks),
-            resolver: Resolver::new(Some(neighbours), None, port),
+            resolver: resolver.clone(),
             external: External::new(
                 loader.endpoints.clone(),
                 app_pipeline,
@@ -250,6 +257,7 @@ impl Sidecar {
             loader: loader.clone(),
             asked,
             _registration: registration,
+            resolver,
             exporting,
         };
         let (app_id, background) = (config.app_id.clone(), tasks.clone());
@@ -293,6 +301,7 @@ impl Sidecar {
         loop {
             let signal = tokio::select! {
                 ended = self.loader.ended() => return ended.map(|()| Next::Restart),
+                lost = self.resolver.lost() => return Err(lost),
                 asked = asked.wait_for(|a| *a != Asked::Nothing) => {
                     return Ok(Next::Stop(asked.is_ok_and(|a| *a == Asked::Forced)));
                 }
@@ -341,6 +350,7 @@ impl Sidecar {
                 .shutdown(config.graceful.unwrap_or(Duration::MAX))
                 .await;
             self.loader.close().await;
+            self.resolver.close().await;
             self.exporting.shutdown(EXPORT).await;
         };
         let in_time = match config.graceful {
@@ -407,6 +417,13 @@ fn settings(config: &Config) -> Result<ConfigurationSpec, String> {
     Ok(configuration.spec)
 }
 
+/// Every component type of this build.
+fn types() -> Registry {
+    let mut registry = Registry::default();
+    components_all::register(&mut registry);
+    registry
+}
+
 fn loader(
     config: &Config,
     settings: &ConfigurationSpec,
@@ -414,8 +431,6 @@ fn loader(
     counts: Option<load::Counts>,
     tasks: &Tasks,
 ) -> Result<Loader, String> {
-    let mut registry = Registry::default();
-    components_all::register(&mut registry);
     let handlers = |pipeline: &Option<Handlers>| -> Vec<Handler> {
         pipeline
             .as_ref()
@@ -428,7 +443,7 @@ fn loader(
         app_id: config.app_id.clone(),
         namespace: config.namespace.clone(),
         denied: settings.denied_components().to_vec(),
-        registry,
+        registry: types(),
         pipelines: vec![
             (server.clone(), "server", handlers(&settings.http_pipeline)),
             (app.clone(), "app", handlers(&settings.app_http_pipeline)),
@@ -563,26 +578,44 @@ async fn internal_listener(config: &Config) -> Result<TcpListener, String> {
     any.map_err(|e| format!("failed to get free port for internal grpc server: {e}"))
 }
 
-/// A sidecar that cannot register itself can still call others and serve its app.
-fn register(
-    neighbours: &Neighbours,
-    config: &Config,
-    address: &str,
-    internal: &TcpListener,
-) -> Option<crate::invoke::resolve::Registration> {
-    let port = internal.local_addr().map_or(0, |a| a.port());
+/// What this sidecar tells of itself to those who look for its app.
+fn instance(config: &Config, address: String, internal: &TcpListener) -> Instance {
     let local = matches!(
         config.internal_address.as_str(),
         "127.0.0.1" | "localhost" | "[::1]" | "::1"
     );
-    let host = match (local, address.contains(':')) {
-        (true, _) => config.internal_address.clone(),
-        (false, true) => format!("[{address}]"),
-        (false, false) => address.to_owned(),
+    Instance {
+        app_id: config.app_id.clone(),
+        namespace: namespace(config).to_owned(),
+        address: match local {
+            true => config.internal_address.clone(),
+            false => address,
+        },
+        internal_port: internal.local_addr().map_or(0, |a| a.port()),
+        http_port: config.http_port,
+        app_port: config.app.port.unwrap_or(0),
+    }
+}
+
+fn resolver_env(config: &Config, tasks: &Tasks) -> component::Env {
+    component::Env {
+        name: String::new(),
+        namespace: namespace(config).to_owned(),
+        app_id: config.app_id.clone(),
+        shutdown: tasks.token(),
+        span: tracing::Span::none(),
+    }
+}
+
+/// A sidecar that cannot register itself can still call others and serve its app.
+fn register(neighbours: &Neighbours, instance: &Instance) -> Option<resolve::Registration> {
+    let host = match instance.address.as_str() {
+        v6 if v6.contains(':') && !v6.starts_with('[') => format!("[{v6}]"),
+        host => host.to_owned(),
     };
     let entry = Entry {
-        app_id: config.app_id.clone(),
-        address: format!("{host}:{port}"),
+        app_id: instance.app_id.clone(),
+        address: format!("{host}:{}", instance.internal_port),
         pid: std::process::id(),
     };
     match neighbours.register(&entry) {

@@ -1,6 +1,7 @@
 //! From app ids to addresses.
 
 mod choice;
+mod open;
 mod registry;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use component::resolution::{NameResolver, ResolveRequest};
 use parking_lot::Mutex;
 
 use self::choice::Choice;
+pub(crate) use self::open::open;
 pub(crate) use self::registry::{Entry, Registration, Registry};
 
 /// How long an answer of several addresses holds.
@@ -104,6 +106,23 @@ impl Resolver {
         self.inner.choice.failed(address);
         let key = (namespace.to_owned(), id.to_owned());
         self.inner.held.lock().remove(&key);
+    }
+}
+
+impl Resolver {
+    /// Returns when this sidecar can be found no more; with the reason.
+    pub(crate) async fn lost(&self) -> String {
+        match &self.inner.component {
+            Some(component) => component.lost().await.to_string(),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes the registration back.
+    pub(crate) async fn close(&self) {
+        if let Some(component) = &self.inner.component {
+            component.close().await;
+        }
     }
 }
 
