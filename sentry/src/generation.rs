@@ -61,9 +61,18 @@ impl Generation {
         };
         let tls = own.server(&[b"h2"]).map_err(|e| e.to_string())?;
         let service = TowerToHyperService::new(service.into_server());
-        serve(parts.listener.clone(), Some(tls), Protocol::grpc(), service, &tasks);
+        serve(
+            parts.listener.clone(),
+            Some(tls),
+            Protocol::grpc(),
+            service,
+            &tasks,
+        );
         parts.server.ready();
-        let port = parts.listener.local_addr().map_or(parts.options.port, |a| a.port());
+        let port = parts
+            .listener
+            .local_addr()
+            .map_or(parts.options.port, |a| a.port());
         tracing::info!(target: "dapr.sentry.server", "Running gRPC server on port {port}");
         let oidc = start_oidc(parts, &authority, &tasks);
         Ok(Self {

@@ -120,11 +120,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn open(
-        &self,
-        parts: &Parts,
-        occasion: Occasion,
-    ) -> Result<Bundles, String> {
+    async fn open(&self, parts: &Parts, occasion: Occasion) -> Result<Bundles, String> {
         let jwt = parts.options.jwt.as_ref();
         let skew = parts.clock_skew;
         bundle::open(&self.store, &self.owner, skew, jwt, occasion, clock::now()).await

@@ -167,13 +167,14 @@ fn respond(
         let mut all = vec![id.trust_domain.as_str()];
         all.extend(audiences.iter().map(String::as_str));
         let token = tokens.sign(id, &all, now);
-        response.jwt = Some(
-            token.map_err(|e| Status::internal(format!("failed to generate JWT: {e}")))?,
-        );
+        response.jwt =
+            Some(token.map_err(|e| Status::internal(format!("failed to generate JWT: {e}")))?);
         let mut each = BTreeMap::new();
         for audience in audiences {
             let token = tokens.sign(id, &[audience], now).map_err(|e| {
-                Status::internal(format!("failed to generate JWT for audience {audience}: {e}"))
+                Status::internal(format!(
+                    "failed to generate JWT for audience {audience}: {e}"
+                ))
             })?;
             each.insert(audience.clone(), token);
         }

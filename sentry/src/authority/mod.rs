@@ -1,8 +1,8 @@
 //! Signs leaves and tokens.
 
-mod tokens;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;

@@ -38,11 +38,8 @@ fn authority(jwt: Option<JwtBundle>, issuer: Option<&str>) -> Authority {
 fn services_that_are_called_by_name_have_names() {
     let authority = authority(None, None);
     let key = SigningKey::generate_ed25519().unwrap();
-    let scheduler = |n| {
-        format!(
-            "dapr-scheduler-server-{n}.dapr-scheduler-server.dapr-system.svc.my.cluster"
-        )
-    };
+    let scheduler =
+        |n| format!("dapr-scheduler-server-{n}.dapr-scheduler-server.dapr-system.svc.my.cluster");
     for (namespace, id, expected) in [
         (
             "dapr-system",

@@ -196,7 +196,9 @@ mod tests {
         names.sort();
         assert_eq!(names, ["ca.crt", "issuer.crt", "issuer.key"]);
         for name in names {
-            let mode = fs::metadata(folder.path().join(name)).unwrap().permissions();
+            let mode = fs::metadata(folder.path().join(name))
+                .unwrap()
+                .permissions();
             assert_eq!(mode.mode() & 0o777, 0o600);
         }
     }

@@ -32,8 +32,8 @@ impl JwtBundle {
 
     /// A new RSA key of 2048 bits, published for RS256.
     pub(crate) fn generate(options: &JwtOptions) -> Result<Self, String> {
-        let key =
-            SigningKey::generate_rsa().map_err(|_| "failed to make a JWT signing key".to_owned())?;
+        let key = SigningKey::generate_rsa()
+            .map_err(|_| "failed to make a JWT signing key".to_owned())?;
         let kid = kid(&key, options);
         let entry = Jwk::of(key.public(), &kid, Algorithm::Rs256);
         let set = JwkSet { keys: vec![entry] };

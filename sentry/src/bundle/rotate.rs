@@ -98,7 +98,7 @@ pub(crate) fn renewed(
     };
     let bridge = profile::bridge(old.signer(), &root.subject, &root.key, bridged)
         .map_err(|_| "failed to sign the bridge to the old root".to_owned())?;
-    new.chain.push(Certificate::parse(bridge)?);
+    new.chain.push(Certificate::parse(&bridge)?);
     let kept = kept_chain(old, now);
     new.chain.extend(old.chain[..kept].iter().cloned());
     let anchors = old.anchors.iter().filter(|a| !ended(a, owner, now));

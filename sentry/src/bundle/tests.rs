@@ -180,11 +180,7 @@ fn the_plan_follows_from_clock_and_certificates() {
 
 #[test]
 fn a_users_authority_is_warned_about_and_left_alone() {
-    let bundle = read(
-        &provided(&rcgen::PKCS_ED25519, &rcgen::PKCS_ED25519),
-        NOW,
-    )
-    .unwrap();
+    let bundle = read(&provided(&rcgen::PKCS_ED25519, &rcgen::PKCS_ED25519), NOW).unwrap();
     assert_eq!(plan(&bundle, &owner(), POLICY, NOW), Plan::Keep);
     let end = bundle.issuer().not_after;
     let late = plan(&bundle, &owner(), POLICY, end - DAY);

@@ -2,9 +2,9 @@
 
 use super::Owner;
 use crate::keys::SigningKey;
+use crate::x509::Certificate;
 use crate::x509::certificate::to_pem;
 use crate::x509::profile::{self, Signer, Validity};
-use crate::x509::Certificate;
 
 /// How long a self-made root and issuer live.
 pub(crate) const LIFETIME: i64 = 365 * 24 * 3600;
@@ -59,7 +59,7 @@ impl X509Bundle {
         let root_key = SigningKey::generate_ed25519()?;
         let key = SigningKey::generate_ed25519()?;
         let root = profile::root(&root_key, &owner.trust_domain, validity)?;
-        let root = Certificate::parse(root)?;
+        let root = Certificate::parse(&root)?;
         let signer = Signer {
             key: &root_key,
             subject: &root.subject,
@@ -68,7 +68,7 @@ impl X509Bundle {
         let issuer = profile::issuer(signer, key.public(), &owner.id, validity)?;
         Ok(Self {
             anchors: vec![root],
-            chain: vec![Certificate::parse(issuer)?],
+            chain: vec![Certificate::parse(&issuer)?],
             key,
         })
     }
@@ -84,9 +84,8 @@ impl X509Bundle {
             if !certificate.valid_at(now) {
                 return None;
             }
-            let signs = |anchor: &&Certificate| {
-                anchor.valid_at(now) && certificate.signed_by(anchor)
-            };
+            let signs =
+                |anchor: &&Certificate| anchor.valid_at(now) && certificate.signed_by(anchor);
             if let Some(anchor) = self.anchors.iter().find(signs) {
                 return Some(anchor);
             }

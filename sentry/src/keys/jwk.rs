@@ -123,11 +123,7 @@ fn members(key: &PublicKey) -> Vec<(String, Value)> {
         Kind::Ed25519 => vec![("crv", "Ed25519".into()), ("x", text(&key.bits))],
         Kind::Ec(curve) => {
             let (x, y) = key.bits[1..].split_at(curve.size());
-            vec![
-                ("crv", curve.name().into()),
-                ("x", text(x)),
-                ("y", text(y)),
-            ]
+            vec![("crv", curve.name().into()), ("x", text(x)), ("y", text(y))]
         }
         Kind::Rsa => match x509_parser::public_key::RSAPublicKey::from_der(&key.bits) {
             Ok((_, rsa)) => vec![

@@ -149,8 +149,7 @@ impl<'a> Untrusted<'a> {
         let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
         let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
-        let header: Header =
-            serde_json::from_slice(&decode(header)?).map_err(|_| malformed())?;
+        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| malformed())?;
         if header.crit.is_some() {
             return Err("the token has extensions that must be understood".into());
         }

@@ -50,7 +50,11 @@ impl Answers {
     fn discovery(&self, request: &Parts) -> Response<Full<Bytes>> {
         let options = &self.options;
         let issuer = options.issuer.clone().unwrap_or_else(|| {
-            let scheme = if options.tls.is_some() { "https" } else { "http" };
+            let scheme = if options.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            };
             // A proxy's word counts only where the hosts are known.
             let host = if self.has_list() {
                 self.host(request)

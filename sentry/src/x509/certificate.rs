@@ -28,9 +28,9 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     /// Reads a certificate; the error names what is wrong with it.
-    pub(crate) fn parse(der: CertificateDer<'static>) -> Result<Self, String> {
+    pub(crate) fn parse(der: &CertificateDer<'static>) -> Result<Self, String> {
         let malformed = || "a certificate is malformed".to_owned();
-        let (rest, parsed) = X509Certificate::from_der(&der).map_err(|_| malformed())?;
+        let (rest, parsed) = X509Certificate::from_der(der).map_err(|_| malformed())?;
         if !rest.is_empty() {
             return Err(malformed());
         }
@@ -74,7 +74,7 @@ impl Certificate {
     /// Every certificate of a PEM text.
     pub(crate) fn parse_all(text: &[u8]) -> Result<Vec<Self>, String> {
         let all = pem::certificates(text)?;
-        all.into_iter().map(Self::parse).collect()
+        all.iter().map(Self::parse).collect()
     }
 
     pub(crate) fn valid_at(&self, now: i64) -> bool {

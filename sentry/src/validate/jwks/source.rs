@@ -35,7 +35,9 @@ impl JwksOptions {
         let text = |name: &str| match options.get(name) {
             None | Some(Value::Null) => Ok(String::new()),
             Some(Value::String(text)) => Ok(text.clone()),
-            Some(_) => Err(format!("option '{name}' of the jwks validator must be a string")),
+            Some(_) => Err(format!(
+                "option '{name}' of the jwks validator must be a string"
+            )),
         };
         let duration = |name: &str, least: Duration, default: Duration| {
             let given = text(name)?;
@@ -102,9 +104,8 @@ async fn download(client: &reqwest::Client, url: &reqwest::Url) -> Result<JwkSet
 
 /// A client that trusts the given certificates, or else those of the system.
 fn client(ca: &str, timeout: Duration) -> Result<reqwest::Client, String> {
-    let failed = |e: &dyn std::fmt::Display| {
-        format!("option 'caCertificate' of the jwks validator: {e}")
-    };
+    let failed =
+        |e: &dyn std::fmt::Display| format!("option 'caCertificate' of the jwks validator: {e}");
     let mut roots = rustls::RootCertStore::empty();
     if ca.is_empty() {
         let found = rustls_native_certs::load_native_certs();
