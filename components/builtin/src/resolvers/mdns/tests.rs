@@ -65,7 +65,7 @@ async fn sidecars_find_each_other_until_they_leave() {
     first.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_id_that_cannot_be_a_name_is_not_waited_for() {
     let resolver = open(instance(&unique("a"), 4003)).await.unwrap();
     let start = Time::now();
@@ -73,7 +73,7 @@ async fn an_id_that_cannot_be_a_name_is_not_waited_for() {
         let error = ask(&resolver, id).await.unwrap_err();
         assert_eq!(error.message, format!("couldn't find service: {id}"));
     }
-    assert!(start.elapsed() < WAIT, "it waited for an answer");
+    assert!(start.elapsed() < AGAIN, "it waited for an answer");
 }
 
 #[tokio::test]
@@ -107,11 +107,11 @@ async fn an_app_is_registered_once_until_it_is_closed() {
     open(instance(&id, 4005)).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_multicast_nobody_is_found_at_once() {
     let resolver = open(instance(&unique("a"), 4006)).await.unwrap();
     resolver.shared.joined.store(false, Ordering::Relaxed);
     let start = Time::now();
     assert!(ask(&resolver, "other").await.is_err());
-    assert!(start.elapsed() < WAIT / 2, "it waited for an answer");
+    assert!(start.elapsed() < AGAIN, "it waited for an answer");
 }
