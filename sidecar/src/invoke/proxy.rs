@@ -1,6 +1,8 @@
 //! gRPC methods that no service here has: they belong to some app, which the
 //! call's metadata has to name. Their messages pass through undecoded.
 
+mod whole;
+
 use std::time::Instant;
 
 use axum::body::{Body, HttpBody};
@@ -11,6 +13,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
+use resiliency::{Policy, Verdict};
 use telemetry::attributes::grpc_error;
 use tonic::Status;
 use tower::{Service, ServiceExt};
@@ -19,10 +22,11 @@ use super::{Failure, Inner, Invoker, Shape, method};
 use crate::api::auth::HEADER as TOKEN;
 use crate::api::grpc::status;
 use crate::api::log::grpc_code;
+use crate::api::metrics::Measured;
 use crate::api::trace;
 use crate::app::App;
 use crate::peer::access::AccessList;
-use crate::peer::{self, Peer};
+use crate::peer::{self, Line, Peer};
 
 const TARGET: HeaderName = HeaderName::from_static("dapr-app-id");
 const CALLEE: HeaderName = HeaderName::from_static("dapr-callee-app-id");
@@ -77,7 +81,6 @@ async fn routed(
     namespace: &str,
     mut req: Request,
 ) -> Result<Response, Status> {
-    let failed = |failure: Failure| Status::internal(failure.cause);
     // Upstream compares the app id alone here, so that a callee whose caller
     // named a namespace finds itself.
     if id == me.app_id {
@@ -89,8 +92,7 @@ async fn routed(
             .map_err(|e| Status::internal(e.to_string()))?;
         return send(channel, req).await;
     }
-    let address = me.resolver.resolve(id, namespace).await;
-    let address = address.map_err(|cause| failed(cause.into()))?;
+    let policy = policy(me, id, &req);
     let headers = req.headers_mut();
     headers.remove(TARGET);
     for (name, value) in [(CALLER, me.app_id.as_str()), (CALLEE, id)] {
@@ -98,18 +100,15 @@ async fn routed(
             .map_err(|_| Status::internal(format!("app id '{value}' is no valid metadata")))?;
         headers.append(name, value);
     }
-    let peer = Peer {
-        address: &address.0,
-        app_id: id,
-        namespace,
-    };
     let (shape, start) = (shape(req.headers()), Instant::now());
     if let Some(metrics) = &me.metrics {
         metrics.sent(id, shape);
     }
-    let result = match me.pool.line(peer).await {
-        Ok(line) => send(line, req).await,
-        Err(refused) => Err(refused),
+    let to = (id, namespace);
+    let result = match shape {
+        _ if policy.is_none() => stream(me, to, &policy, req).await,
+        Shape::Streaming => stream(me, to, &policy, req).await,
+        Shape::Unary => whole::call(me, to, &policy, req).await,
     };
     if let Some(metrics) = &me.metrics {
         let code = match &result {
@@ -118,10 +117,72 @@ async fn routed(
         };
         metrics.answer(id, i32::try_from(code).unwrap_or(2), shape, start);
     }
-    if let Err(refused) = &result {
-        me.lost(refused, peer);
-    }
     result
+}
+
+/// Of the app that the caller names; the callee's sidecar, which is told in another
+/// way, applies none.
+fn policy(me: &Inner, id: &str, req: &Request) -> Policy {
+    let Some(target) = req.headers().get(TARGET).and_then(|v| v.to_str().ok()) else {
+        return Policy::default();
+    };
+    if me.policies.loaded().is_empty() {
+        return Policy::default();
+    }
+    let endpoint = format!("{id}:{}", req.uri().path());
+    me.policies.app(target, &endpoint)
+}
+
+/// A call whose messages pass as they come. A policy covers the opening only.
+async fn stream(
+    me: &Inner,
+    to: (&str, &str),
+    policy: &Policy,
+    req: Request,
+) -> Result<Response, Status> {
+    let code = |result: &Result<Measured<Line>, Status>| match result {
+        Ok(_) => Verdict::Success,
+        Err(status) => Verdict::Failure {
+            code: Some(status.code().into()),
+        },
+    };
+    let opened = policy.run(code, || open(me, to)).await;
+    send(opened.map_err(given_up)?, req).await
+}
+
+/// A connection to one of the app's sidecars. One that cannot be made is tried once
+/// more at once, perhaps at another address.
+async fn open(me: &Inner, (id, namespace): (&str, &str)) -> Result<Measured<Line>, Status> {
+    let mut tried = false;
+    loop {
+        let address = me.resolver.resolve(id, namespace).await;
+        let address = address.map_err(Status::internal)?;
+        let peer = Peer {
+            address: &address.0,
+            app_id: id,
+            namespace,
+        };
+        match me.pool.line(peer).await {
+            Err(refused) => {
+                me.lost(&refused, peer);
+                if tried {
+                    return Err(refused);
+                }
+                tried = true;
+            }
+            line => return line,
+        }
+    }
+}
+
+fn given_up(error: resiliency::Error<Status>) -> Status {
+    match error {
+        resiliency::Error::Attempt(status) => status,
+        resiliency::Error::Timeout => Status::deadline_exceeded(error.to_string()),
+        resiliency::Error::Open | resiliency::Error::TooManyRequests => {
+            Status::unavailable(error.to_string())
+        }
+    }
 }
 
 /// Whether the caller says that the call is a stream.
