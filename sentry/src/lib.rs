@@ -6,6 +6,7 @@ mod clock;
 mod config;
 mod connections;
 pub mod flags;
+pub mod fuzzing;
 mod generation;
 mod identity;
 mod keys;

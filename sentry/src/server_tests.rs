@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use proptest::prelude::*;
 use service::metrics::Registry;
 
@@ -185,19 +183,4 @@ proptest! {
         let answer = runtime.block_on(service(false, 3600).sign(request));
         prop_assert!(answer.is_err());
     }
-}
-
-/// Prints how many certificates a processor signs in a second.
-#[tokio::test]
-#[ignore = "a figure, not a test: cargo test --release -p sentry -- --ignored --nocapture"]
-async fn certificates_per_second() {
-    let service = service(false, 3600);
-    let request = request();
-    let start = Instant::now();
-    const COUNT: u32 = 20_000;
-    for _ in 0..COUNT {
-        service.sign(request.clone()).await.unwrap();
-    }
-    let each = start.elapsed() / COUNT;
-    println!("{each:?} each, {} a second", 1_000_000 / each.as_micros());
 }

@@ -58,7 +58,7 @@ pub(crate) fn identity(request: &SignCertificateRequest, domain: &str) -> Spiffe
 }
 
 /// Whether an id is one: every part of its path a name and no path itself.
-pub(crate) fn is_well_formed(id: &SpiffeId) -> bool {
+pub fn is_well_formed(id: &SpiffeId) -> bool {
     let name = |part: &str| {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         (1..=255).contains(&part.len()) && part.chars().all(fits) && part != "." && part != ".."

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::Status;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
@@ -131,14 +131,19 @@ impl Client {
         &self,
         request: SignCertificateRequest,
     ) -> Result<SignCertificateResponse, Status> {
+        let answer = self.channel().sign_certificate(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// A connection that is made at the first call and kept.
+    pub(crate) fn channel(&self) -> CaClient<Channel> {
         let (port, tls) = (self.port, self.tls.clone());
         let connector = tower::service_fn(move |_| {
             let tls = tls.clone();
             async move { connect(port, tls).await.map(TokioIo::new) }
         });
-        let channel = Endpoint::from_static("http://sentry").connect_with_connector_lazy(connector);
-        let answer = CaClient::new(channel).sign_certificate(request).await?;
-        Ok(answer.into_inner())
+        let endpoint = Endpoint::from_static("http://sentry");
+        CaClient::new(endpoint.connect_with_connector_lazy(connector))
     }
 
     /// The URI in the certificate of the server.
@@ -158,6 +163,7 @@ impl Client {
 
 async fn connect(port: u16, tls: TlsConnector) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.set_nodelay(true)?;
     let name = ServerName::try_from("localhost").unwrap();
     tls.connect(name, stream).await
 }

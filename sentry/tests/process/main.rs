@@ -4,6 +4,7 @@
 
 mod authority;
 mod client;
+mod figure;
 mod sentry;
 
 use std::time::Duration;
