@@ -47,6 +47,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "components-all",
             "proto",
             "resources",
+            "security",
+            "service",
             "testkit",
         ],
     ),

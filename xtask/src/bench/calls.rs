@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use bytes::Bytes;
 use proto::dapr::common::v1::StateItem;
 use proto::dapr::runtime::v1::{GetStateRequest, SaveStateRequest};
@@ -13,31 +12,27 @@ use super::load::{self, Figures, Load};
 use super::report::Table;
 use super::sidecar::{self, Sidecar, Stores};
 use super::store::Direct;
-use super::{mib, process};
+use super::{mib, process, servers};
 
 pub(super) async fn measure(table: &mut Table, span: Duration) -> anyhow::Result<()> {
-    let own = std::env::current_exe().context("cannot find this program's own path")?;
     let port = testkit::free_port();
-    let echo = testkit::Process::builder(own)
-        .args(["bench", "--echo", &port.to_string()])
-        .start()?;
+    let echo = servers::echo(port)?;
     let redis = sidecar::redis().await?;
     let stores = match redis {
         Some(_) => Stores::All,
         None => Stores::MemoryAndSqlite,
     };
-    let daprd = sidecar::start(stores, redis.as_ref()).await?;
+    let daprd = sidecar::start(stores, redis.as_ref())?;
     daprd.ready().await?;
     sidecar::fill(&daprd, stores).await?;
     let folder = tempfile::tempdir()?;
+    let own = [std::process::id()];
 
     for load in [Load::Rate(1000), Load::Maximum] {
         let floor = Call::http_get(port, "/".to_owned());
-        let floor = load::measure(&floor, load, span, echo.id()).await?;
+        let floor = load::measure(&floor, load, span, &[echo.id()]).await?;
         table.call("bare hyper echo", load, floor, "floor");
-        // An empty loop counts so many turns that a short one says enough.
-        let short = span.min(Duration::from_secs(1));
-        let nothing = load::measure(&Call::Nothing, load, short, std::process::id()).await?;
+        let nothing = load::measure(&Call::Nothing, load, span_of_nothing(load, span), &own).await?;
         table.call("no call: the load generator itself", load, nothing, "");
         for name in stores.names() {
             let direct = Direct::open(name, folder.path(), redis.as_ref()).await?;
@@ -54,8 +49,17 @@ pub(super) async fn measure(table: &mut Table, span: Duration) -> anyhow::Result
         }
     }
     let (rss, _) = process::memory(daprd.id())?;
-    table.row("resident memory after this load", mib(rss), "25 MiB");
+    table.row("resident memory after state calls", mib(rss), "25 MiB");
     Ok(())
+}
+
+/// At the maximum an empty loop counts so many turns that a short one says
+/// enough; at a rate it is subtracted from as few turns as it has itself.
+fn span_of_nothing(load: Load, span: Duration) -> Duration {
+    match load {
+        Load::Rate(_) => span,
+        Load::Maximum => span.min(Duration::from_secs(1)),
+    }
 }
 
 /// One store under one load.
@@ -127,7 +131,7 @@ impl One<'_> {
     }
 
     async fn direct(&self, table: &mut Table, what: &str, call: &Call) -> anyhow::Result<Figures> {
-        let mut figures = load::measure(call, self.load, self.span, std::process::id()).await?;
+        let mut figures = load::measure(call, self.load, self.span, &[std::process::id()]).await?;
         figures.cpu = (figures.cpu - self.generator).max(0.0);
         table.call(
             &self.named(&format!("{what}, direct")),
@@ -146,7 +150,7 @@ impl One<'_> {
         direct: Figures,
         budget: &str,
     ) -> anyhow::Result<()> {
-        let figures = load::measure(call, self.load, self.span, self.daprd.id()).await?;
+        let figures = load::measure(call, self.load, self.span, &[self.daprd.id()]).await?;
         let name = self.named(what);
         table.call(&name, self.load, figures, budget);
         table.added(&name, self.load, direct, figures);

@@ -1,13 +1,18 @@
-//! The floor: a bare hyper server that answers every request with 1 KiB.
+//! The app, and the floor: a bare hyper server that answers every request with
+//! what it brings, or with 1 KiB. Over HTTP/2 that is a gRPC app.
 
 use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::server::conn::http1;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::combinators::WithTrailers;
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -20,14 +25,45 @@ pub(super) async fn serve(port: u16) -> anyhow::Result<()> {
         stream.set_nodelay(true)?;
         let body = body.clone();
         connections.spawn(async move {
-            let service = service_fn(move |_| {
-                let body = body.clone();
-                async { Ok::<_, Infallible>(http::Response::new(Full::new(body))) }
-            });
+            let service = service_fn(move |request| answer(request, body.clone()));
             // A connection ends when the load generator has had enough.
-            let _ = http1::Builder::new()
+            let _ = auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
     }
+}
+
+/// Only an answer of gRPC has trailers.
+type Answer = Either<Full<Bytes>, WithTrailers<Full<Bytes>, Ready<Trailers>>>;
+
+type Trailers = Option<Result<HeaderMap, Infallible>>;
+
+async fn answer(
+    request: Request<Incoming>,
+    otherwise: Bytes,
+) -> Result<Response<Answer>, hyper::Error> {
+    let is_grpc = request.version() == Version::HTTP_2;
+    // A sidecar asks what its app wants: nothing.
+    let is_question = request.uri().path().starts_with("/dapr/");
+    let body = request.into_body();
+    let body = if body.is_end_stream() {
+        otherwise
+    } else {
+        body.collect().await?.to_bytes()
+    };
+    if !is_grpc {
+        let mut response = Response::new(Either::Left(Full::new(body)));
+        if is_question {
+            *response.status_mut() = StatusCode::NOT_FOUND;
+        }
+        return Ok(response);
+    }
+    let mut status = HeaderMap::new();
+    status.insert("grpc-status", HeaderValue::from_static("0"));
+    let body = Full::new(body).with_trailers(ready(Some(Ok(status))));
+    let mut response = Response::new(Either::Right(body));
+    let content_type = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert("content-type", content_type);
+    Ok(response)
 }

@@ -1,15 +1,17 @@
 //! A small load generator: sixteen callers, each with a connection that it keeps.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use testkit::DEADLINE;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinSet, LocalSet, consume_budget};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
-use super::call::Call;
-use super::process;
+use super::call::{Call, Connection, Driver};
+use super::{pace, process};
 
 const CALLERS: u32 = 16;
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -28,29 +30,32 @@ pub(super) enum Load {
 pub(super) struct Figures {
     /// Calls per second.
     pub(super) rate: f64,
+    pub(super) mean: f64,
     pub(super) p50: f64,
     pub(super) p99: f64,
-    /// CPU per call of the process that serves it.
+    /// CPU per call of the processes that serve it.
     pub(super) cpu: f64,
 }
 
-/// Repeats the call for this long and says what it costs the process `pid`.
+/// Repeats the call for this long and says what it costs the processes `pids`.
 pub(super) async fn measure(
     call: &Call,
     load: Load,
     span: Duration,
-    pid: u32,
+    pids: &[u32],
 ) -> anyhow::Result<Figures> {
     // This warms caches and connections up.
     run(call, load, WARM_UP.min(span)).await?;
-    let before = process::cpu(pid)?;
+    let before = process::cpu(pids)?;
     let (mut nanos, elapsed) = run(call, load, span).await?;
     // A thread that ended meanwhile takes its time along.
-    let cpu = process::cpu(pid)?.saturating_sub(before);
+    let cpu = process::cpu(pids)?.saturating_sub(before);
     nanos.sort_unstable();
     let calls = nanos.len().max(1) as f64;
+    let total: f64 = nanos.iter().map(|nanos| f64::from(*nanos)).sum();
     Ok(Figures {
         rate: nanos.len() as f64 / elapsed.as_secs_f64(),
+        mean: total / calls / 1e3,
         p50: quantile(&nanos, 0.5),
         p99: quantile(&nanos, 0.99),
         cpu: cpu.as_secs_f64() * 1e6 / calls,
@@ -69,15 +74,21 @@ fn quantile(sorted: &[u32], share: f64) -> f64 {
 /// Four bytes each, because a store in this process answers millions of times.
 async fn run(call: &Call, load: Load, span: Duration) -> anyhow::Result<(Vec<u32>, Duration)> {
     let call = Rc::new(call.clone());
+    let mut connections = Vec::new();
+    for _ in 0..CALLERS {
+        connections.push(call.connect().await?);
+    }
     let begin = Instant::now();
+    let turns = Rc::new(match load {
+        Load::Rate(rate) => Turns::Due(Mutex::new(pace::start(rate, begin, span)?)),
+        Load::Maximum => Turns::Until(begin + span),
+    });
     let mut callers = JoinSet::new();
     let local = LocalSet::new();
-    for number in 0..CALLERS {
-        let call = Rc::clone(&call);
-        callers.spawn_local_on(
-            async move { caller(&call, load, number, begin, span).await },
-            &local,
-        );
+    for connected in connections {
+        let (call, turns) = (Rc::clone(&call), Rc::clone(&turns));
+        let caller = async move { caller(&call, &turns, connected).await };
+        callers.spawn_local_on(caller, &local);
     }
     let mut latencies = Vec::new();
     let collect = async {
@@ -92,33 +103,37 @@ async fn run(call: &Call, load: Load, span: Duration) -> anyhow::Result<(Vec<u32
     Ok((latencies, begin.elapsed()))
 }
 
+/// When the next call begins, whoever makes it.
+enum Turns {
+    /// Whoever is free takes the next; one that nobody took in time is late.
+    Due(Mutex<UnboundedReceiver<Instant>>),
+    /// At once, until then.
+    Until(Instant),
+}
+
+impl Turns {
+    /// From when the next call counts, `None` after the last.
+    async fn next(&self) -> Option<Instant> {
+        match self {
+            Self::Due(dues) => dues.lock().await.recv().await,
+            Self::Until(end) => {
+                // A store that never waits must not keep the other callers out.
+                consume_budget().await;
+                let now = Instant::now();
+                (now < *end).then_some(now)
+            }
+        }
+    }
+}
+
 async fn caller(
     call: &Call,
-    load: Load,
-    number: u32,
-    begin: Instant,
-    span: Duration,
+    turns: &Turns,
+    (mut connection, driver): (Connection, Driver),
 ) -> anyhow::Result<Vec<u32>> {
-    let (mut connection, driver) = call.connect().await?;
     let calls = async {
         let mut latencies = Vec::new();
-        let mut turn = number;
-        while begin.elapsed() < span {
-            // A store that never waits must not keep the other callers out.
-            consume_budget().await;
-            let mut from = Instant::now();
-            if let Load::Rate(rate) = load {
-                let due = begin + Duration::from_secs(1) * turn / rate;
-                turn += CALLERS;
-                // A call that is late already has waited in the queue; one that
-                // is early starts when the timer, which counts milliseconds, fires.
-                if due > from {
-                    sleep_until(due).await;
-                    from = Instant::now();
-                } else {
-                    from = due;
-                }
-            }
+        while let Some(from) = turns.next().await {
             call.once(&mut connection).await?;
             latencies.push(u32::try_from(from.elapsed().as_nanos()).unwrap_or(u32::MAX));
         }

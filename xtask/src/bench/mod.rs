@@ -6,15 +6,24 @@
 mod call;
 mod calls;
 mod echo;
+mod hops;
+mod idle;
+mod invoke;
 mod load;
+mod pace;
 mod process;
 mod report;
+mod sentry;
+mod servers;
 mod sidecar;
+mod sign;
 mod store;
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use report::Table;
+use servers::Server;
 use sidecar::Stores;
 
 #[derive(clap::Args)]
@@ -22,28 +31,50 @@ pub(crate) struct Args {
     /// Seconds per measurement.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// Serve the bare echo that everything is compared with, on this port.
-    #[arg(long, hide = true)]
-    echo: Option<u16>,
+    /// Measure one part and write no file.
+    #[arg(long)]
+    only: Option<Part>,
+    /// Serve what is measured, in a process of its own.
+    #[command(subcommand)]
+    server: Option<Server>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Memory,
+    Startup,
+    State,
+    Invoke,
+    Sentry,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    match args.echo {
-        Some(port) => runtime.block_on(echo::serve(port)),
-        None => runtime.block_on(measure(Duration::from_secs(args.seconds))),
+    match &args.server {
+        Some(server) => runtime.block_on(server.serve()),
+        None => runtime.block_on(measure(Duration::from_secs(args.seconds), args.only)),
     }
 }
 
-async fn measure(span: Duration) -> anyhow::Result<()> {
+async fn measure(span: Duration, only: Option<Part>) -> anyhow::Result<()> {
     let mut table = Table::default();
-    sizes(&mut table)?;
-    memory(&mut table).await?;
-    start(&mut table).await?;
-    calls::measure(&mut table, span).await?;
-    table.write("bench-results.md")
+    let parts = Part::value_variants();
+    for part in parts.iter().filter(|part| only.is_none_or(|only| only == **part)) {
+        match part {
+            Part::Memory => memory(&mut table).await?,
+            Part::Startup => start(&mut table).await?,
+            Part::State => calls::measure(&mut table, span).await?,
+            Part::Invoke => invoke::measure(&mut table, span).await?,
+            Part::Sentry => sign::measure(&mut table, span).await?,
+        }
+    }
+    match only {
+        Some(_) => table.print(),
+        None => table.write("bench-results.md")?,
+    }
+    Ok(())
 }
 
 fn sizes(table: &mut Table) -> anyhow::Result<()> {
@@ -53,6 +84,7 @@ fn sizes(table: &mut Table) -> anyhow::Result<()> {
 }
 
 async fn memory(table: &mut Table) -> anyhow::Result<()> {
+    sizes(table)?;
     let redis = sidecar::redis().await?;
     for (name, stores, budget) in [
         ("no components", Stores::None, "9 MiB"),
@@ -67,7 +99,7 @@ async fn memory(table: &mut Table) -> anyhow::Result<()> {
             );
             continue;
         }
-        let daprd = sidecar::start(stores, redis.as_ref()).await?;
+        let daprd = sidecar::start(stores, redis.as_ref())?;
         daprd.ready().await?;
         // The first call touches what an idle sidecar has touched before.
         daprd.http().get("/v1.0/metadata").await?;
@@ -84,7 +116,7 @@ async fn start(table: &mut Table) -> anyhow::Result<()> {
     let mut read = Vec::new();
     for _ in 0..11 {
         let begin = tokio::time::Instant::now();
-        let daprd = sidecar::start(Stores::Memory, None).await?;
+        let daprd = sidecar::start(Stores::Memory, None)?;
         daprd.answers("/v1.0/healthz", 204).await?;
         healthy.push(begin.elapsed());
         daprd.answers("/v1.0/state/memory/none", 204).await?;

@@ -19,14 +19,16 @@ pub(super) fn memory(pid: u32) -> anyhow::Result<(u64, u64)> {
 }
 
 /// CPU time of all threads that live now, in the scheduler's own nanoseconds.
-pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+pub(super) fn cpu(pids: &[u32]) -> anyhow::Result<Duration> {
     let mut total = 0;
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let path = thread?.path().join("schedstat");
-        let text = fs::read_to_string(&path)?;
-        let first = text.split_whitespace().next();
-        let nanos: Option<u64> = first.and_then(|nanos| nanos.parse().ok());
-        total += nanos.with_context(|| format!("{} is empty", path.display()))?;
+    for pid in pids {
+        for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let path = thread?.path().join("schedstat");
+            let text = fs::read_to_string(&path)?;
+            let first = text.split_whitespace().next();
+            let nanos: Option<u64> = first.and_then(|nanos| nanos.parse().ok());
+            total += nanos.with_context(|| format!("{} is empty", path.display()))?;
+        }
     }
     Ok(Duration::from_nanos(total))
 }

@@ -12,18 +12,25 @@ One run on one machine; ratios within it count, absolute figures do not transfer
 How it is measured:
 
 - Every program is a release build; everything talks over loopback, HTTP/1.1 or gRPC
-  in the clear.
-- 16 callers, each with a connection of its own and one call under way, save or read the
-  same key of 1 KiB. A read that finds nothing ends the benchmark.
-- A load of N/s is offered on a schedule: a call that is late counts from when it was
-  due, one that waited for its timer from when that fired. At \"maximum\" each caller
-  calls again as soon as it has its answer.
+  in the clear. Only sidecars among themselves, the bare hops and Sentry speak TLS.
+- 16 callers, each with a connection of its own and one call under way. State: they save
+  or read the same key of 1 KiB. Invocation: 1 KiB goes to another app and comes back.
+  A read that finds nothing, or an answer that is too short, ends the benchmark.
+- A load of N/s is offered on a schedule that waits for nobody, by a thread with a clock
+  of its own: whoever is free makes the next call, which counts from when it was due. At
+  \"maximum\" each caller calls again as soon as it has its answer.
 - One second warms up, then the figures are taken. Latencies are exact, not from buckets.
 - CPU is what the kernel counts for the serving process: daprd, or the echo, without
   the caller's. The floor is a bare hyper echo of 1 KiB.
 - \"direct\" is the same component, opened in the benchmark's own process through the same
   registry, without a sidecar. Its CPU is that process's less what the load generator
   takes per turn when it calls nothing.
+- Invocation is measured app to app directly, over two bare hops, and through two sidecars
+  with a real Sentry. A hop has nothing but the transport of a sidecar: hyper's HTTP/1 in,
+  its HTTP/2 over rustls with identities from that Sentry, its HTTP/1 client out, one
+  thread. CPU is that of both hops or both sidecars, without the app's and the caller's.
+- A certificate is one request of the same client: Sentry checks the request's signature
+  and signs. CPU is Sentry's; a connection of its own includes the TLS handshake.
 
 Known lies:
 
@@ -57,11 +64,27 @@ What the sidecar adds: direct, through the sidecar, and the difference, in µs.
 |---|--:|--:|--:|--:|--:|--:|--:|
 ";
 
+const TABLE_OF_SERVED: &str = "
+Calls between apps and certificates; the budget is that of calls per CPU second.
+
+| call | load | rate | mean µs | p50 µs | p99 µs | CPU µs per call | times the hops | calls per CPU second | budget |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+";
+
+const TABLE_OF_DELAYS: &str = "
+What is added to a call of the app itself, in µs; the budget is that of the three.
+
+| call | load | mean | p50 | p99 | budget |
+|---|--:|--:|--:|--:|--:|
+";
+
 #[derive(Default)]
 pub(super) struct Table {
     rows: String,
     calls: String,
     additions: String,
+    served: String,
+    delays: String,
     floors: Vec<(Load, f64)>,
 }
 
@@ -83,6 +106,7 @@ impl Table {
             p50,
             p99,
             cpu,
+            ..
         } = figures;
         let floor = self.floors.iter().find(|(of, _)| *of == load);
         let floor = floor.map(|(_, floor)| *floor);
@@ -117,18 +141,70 @@ impl Table {
         self.additions.push('\n');
     }
 
-    pub(super) fn write(self, path: &str) -> anyhow::Result<()> {
-        let Self {
-            rows,
-            calls,
-            additions,
-            ..
-        } = self;
-        let figures = format!("{TABLE_OF_FIGURES}{rows}{TABLE_OF_CALLS}{calls}");
-        std::fs::write(
-            path,
-            format!("{HEAD}{figures}{TABLE_OF_ADDITIONS}{additions}"),
-        )?;
+    /// A call that several processes may serve, beside the bare hops if it is of
+    /// their kind.
+    pub(super) fn served(
+        &mut self,
+        name: &str,
+        load: Load,
+        figures: Figures,
+        hops: Option<Figures>,
+        budget: &str,
+    ) {
+        let times = hops.map_or_else(String::new, |hops| format!("{:.1}", figures.cpu / hops.cpu));
+        let line = format!(
+            "| {name} | {} | {:.0}/s | {} | {} | {} | {} | {times} | {} | {budget} |\n",
+            offered(load),
+            figures.rate,
+            micros(figures.mean),
+            micros(figures.p50),
+            micros(figures.p99),
+            micros(figures.cpu),
+            per_second(figures.cpu),
+        );
+        announce(line.trim_end());
+        self.served += &line;
+    }
+
+    /// The same call made directly and by a way that takes longer.
+    pub(super) fn delayed(
+        &mut self,
+        name: &str,
+        load: Load,
+        direct: Figures,
+        through: Figures,
+        budget: &str,
+    ) {
+        let line = format!(
+            "| {name} | {} | {} | {} | {} | {budget} |\n",
+            offered(load),
+            micros(through.mean - direct.mean),
+            micros(through.p50 - direct.p50),
+            micros(through.p99 - direct.p99),
+        );
+        announce(&format!("added: {}", line.trim_end()));
+        self.delays += &line;
+    }
+
+    /// The tables that have anything in them.
+    fn tables(&self) -> String {
+        let tables = [
+            (TABLE_OF_FIGURES, &self.rows),
+            (TABLE_OF_CALLS, &self.calls),
+            (TABLE_OF_ADDITIONS, &self.additions),
+            (TABLE_OF_SERVED, &self.served),
+            (TABLE_OF_DELAYS, &self.delays),
+        ];
+        let filled = tables.iter().filter(|(_, lines)| !lines.is_empty());
+        filled.flat_map(|(head, lines)| [*head, lines]).collect()
+    }
+
+    pub(super) fn print(&self) {
+        announce(&self.tables());
+    }
+
+    pub(super) fn write(&self, path: &str) -> anyhow::Result<()> {
+        std::fs::write(path, format!("{HEAD}{}", self.tables()))?;
         announce(&format!("written to {path}"));
         Ok(())
     }
@@ -139,6 +215,13 @@ fn offered(load: Load) -> String {
         Load::Rate(rate) => format!("{rate}/s"),
         Load::Maximum => "maximum".to_owned(),
     }
+}
+
+/// Four digits at most: 12300, 987.
+fn per_second(cpu: f64) -> String {
+    let calls = 1e6 / cpu;
+    let step = if calls < 1000.0 { 1.0 } else { 10.0 };
+    format!("{:.0}", (calls / step).round() * step)
 }
 
 /// Two digits are all that one run is good for.

@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use testkit::{DEADLINE, Http, Process, binary, eventually, free_ports, program};
 use tokio::time::{Instant, sleep};
 
+use super::sentry::Sentry;
+
 /// Which stores the sidecar has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stores {
@@ -84,38 +86,76 @@ pub(super) fn metadata(
     })
 }
 
-pub(super) async fn start(stores: Stores, redis: Option<&Redis>) -> anyhow::Result<Sidecar> {
-    let folder = tempfile::tempdir()?;
-    for name in stores.names() {
-        let (kind, properties) = metadata(name, folder.path(), redis)?;
-        let properties: String = properties
-            .iter()
-            .map(|(name, value)| format!("  - name: {name}\n    value: \"{value}\"\n"))
-            .collect();
-        let yaml = format!(
-            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n\
-             spec:\n  type: state.{kind}\n  version: v1\n  metadata:\n{properties}"
-        );
-        std::fs::write(folder.path().join(format!("{name}.yaml")), yaml)?;
+/// What a sidecar is started with.
+pub(super) struct Setup<'a> {
+    pub(super) app_id: &'a str,
+    pub(super) stores: Stores,
+    pub(super) redis: Option<&'a Redis>,
+    /// Where the app listens, and in which protocol.
+    pub(super) app: Option<(u16, &'a str)>,
+    /// With one, sidecars speak mutual TLS to each other.
+    pub(super) sentry: Option<&'a Sentry>,
+}
+
+/// A sidecar without app and without peers.
+pub(super) fn start(stores: Stores, redis: Option<&Redis>) -> anyhow::Result<Sidecar> {
+    let setup = Setup {
+        app_id: APP_ID,
+        stores,
+        redis,
+        app: None,
+        sentry: None,
+    };
+    setup.start()
+}
+
+impl Setup<'_> {
+    pub(super) fn start(&self) -> anyhow::Result<Sidecar> {
+        let folder = tempfile::tempdir()?;
+        for name in self.stores.names() {
+            let (kind, properties) = metadata(name, folder.path(), self.redis)?;
+            let properties: String = properties
+                .iter()
+                .map(|(name, value)| format!("  - name: {name}\n    value: \"{value}\"\n"))
+                .collect();
+            let yaml = format!(
+                "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n\
+                 spec:\n  type: state.{kind}\n  version: v1\n  metadata:\n{properties}"
+            );
+            std::fs::write(folder.path().join(format!("{name}.yaml")), yaml)?;
+        }
+        let [http, grpc, internal, metrics] = free_ports();
+        let mut builder = Process::builder(binary("daprd")?)
+            .args(["--app-id", self.app_id])
+            .args(["--dapr-listen-addresses", "127.0.0.1"])
+            .args(["--dapr-internal-grpc-listen-address", "127.0.0.1"])
+            .args(["--resources-path".as_ref(), folder.path().as_os_str()]);
+        for (flag, port) in [
+            ("--dapr-http-port", http),
+            ("--dapr-grpc-port", grpc),
+            ("--dapr-internal-grpc-port", internal),
+            ("--metrics-port", metrics),
+        ] {
+            builder = builder.arg(flag).arg(port.to_string());
+        }
+        if let Some((port, protocol)) = self.app {
+            builder = builder
+                .args(["--app-port", &port.to_string()])
+                .args(["--app-protocol", protocol]);
+        }
+        if let Some(sentry) = self.sentry {
+            builder = builder
+                .args(["--enable-mtls", "--sentry-address", &sentry.address()])
+                .args(["--control-plane-trust-domain", "localhost"])
+                .env("DAPR_TRUST_ANCHORS", sentry.anchors());
+        }
+        Ok(Sidecar {
+            http_port: http,
+            grpc_port: grpc,
+            process: builder.start()?,
+            _folder: folder,
+        })
     }
-    let [http, grpc, internal, metrics] = free_ports();
-    let mut builder = Process::builder(binary("daprd")?)
-        .args(["--app-id", APP_ID, "--dapr-listen-addresses", "127.0.0.1"])
-        .args(["--resources-path".as_ref(), folder.path().as_os_str()]);
-    for (flag, port) in [
-        ("--dapr-http-port", http),
-        ("--dapr-grpc-port", grpc),
-        ("--dapr-internal-grpc-port", internal),
-        ("--metrics-port", metrics),
-    ] {
-        builder = builder.arg(flag).arg(port.to_string());
-    }
-    Ok(Sidecar {
-        http_port: http,
-        grpc_port: grpc,
-        process: builder.start()?,
-        _folder: folder,
-    })
 }
 
 impl Sidecar {
