@@ -1,7 +1,11 @@
 //! What the tests over real processes share: sidecars and resource files.
 
+mod mesh;
+mod metric;
 mod resource;
 mod sidecar;
 
+pub use mesh::Mesh;
+pub use metric::metric;
 pub use resource::{component, component_with};
 pub use sidecar::{Sidecar, SidecarBuilder};

@@ -4,17 +4,22 @@
 //! that started it, and waits by polling with a deadline.
 
 mod app;
+mod connection;
 mod eventually;
 mod http;
+pub mod pki;
 mod port;
 pub mod postgres;
 mod process;
 pub mod redis;
+pub mod server;
 mod skip;
 
 pub use app::{App, Recorded, Response};
+pub use connection::{Connection, http2_over_tls};
 pub use eventually::{DEADLINE, eventually};
 pub use http::{Http, Reply};
 pub use port::{free_port, free_ports};
 pub use process::{Process, ProcessBuilder, binary, program};
+pub use server::Server;
 pub use skip::skip;
