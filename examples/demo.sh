@@ -5,9 +5,9 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 bin=$(cd "${1:-$here/../target/debug}" && pwd)
-for program in dapr daprd orders inventory; do
+for program in dapr daprd sentry orders inventory; do
     if [ ! -x "$bin/$program" ]; then
-        echo "demo: $bin has no $program; build it first: cargo build -p cli -p sidecar -p examples" >&2
+        echo "demo: $bin has no $program; build it first: cargo build -p cli -p sidecar -p sentry -p examples" >&2
         exit 1
     fi
 done
@@ -15,10 +15,10 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-cp -R "$here/dapr.yaml" "$here/secrets.json" "$here/resources" "$work"
+cp -R "$here/dapr.yaml" "$here/access.yaml" "$here/secrets.json" "$here/resources" "$work"
 mkdir "$work/home"
 export HOME="$work/home" PATH="$bin:$PATH"
-unset DAPR_RUNTIME_PATH DAPR_API_TOKEN APP_API_TOKEN
+unset DAPR_RUNTIME_PATH DAPR_API_TOKEN APP_API_TOKEN DAPR_SENTRY_TOKEN_FILE NAMESPACE
 cd "$work"
 
 dapr init --slim

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgMatches, CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    build_info, completion, home::Home, init, inspect, invoke, list, logs, output::Report, publish,
-    run, stop, uninstall, version,
+    build_info, completion, home::Home, init, inspect, invoke, list, logs, mtls, output::Report,
+    publish, run, stop, uninstall, version,
 };
 
 const EXAMPLES: &str = "\
@@ -66,6 +66,8 @@ enum Command {
     Components(inspect::Args),
     /// List the configurations that the running sidecars use
     Configurations(inspect::Args),
+    /// Show, copy or renew the certificates of mutual TLS
+    Mtls(mtls::Args),
     /// Print the versions of this tool and of the installed runtime
     Version(version::Args),
     /// Print how this tool and the installed runtime were built
@@ -77,11 +79,10 @@ enum Command {
 }
 
 /// Commands of upstream's tool that this one does not have, and what each needs.
-const MISSING: [(&str, &str); 10] = [
+const MISSING: [(&str, &str); 9] = [
     ("annotate", KUBERNETES),
     ("dashboard", "the dashboard"),
     ("mcpservers", "MCP servers"),
-    ("mtls", KUBERNETES),
     ("sched", "the scheduler"),
     ("scheduler", "the scheduler"),
     ("status", KUBERNETES),
@@ -119,6 +120,7 @@ pub(crate) async fn execute(cli: Cli, matches: &ArgMatches, report: Report) -> a
         Command::Publish(args) => publish::execute(&args, report).await,
         Command::Components(args) => inspect::components(&args, report).await,
         Command::Configurations(args) => inspect::configurations(&args, &home, report).await,
+        Command::Mtls(args) => mtls::execute(&args, &home, report).await,
         Command::Version(args) => version::execute(&args, &home).await,
         Command::BuildInfo => build_info::execute(&home).await,
         Command::Completion(args) => completion::execute(&args),

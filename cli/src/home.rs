@@ -1,4 +1,4 @@
-//! Where things lie under `~/.dapr`, and which daprd is used.
+//! Where things lie under `~/.dapr`, and which programs are used.
 
 use std::path::{Path, PathBuf};
 
@@ -50,17 +50,22 @@ impl Home {
         self.root.join("data")
     }
 
-    /// The daprd that `run` starts: the installed one, else the one beside this tool.
-    pub(crate) fn daprd(&self) -> Result<PathBuf> {
-        let installed = self.bin().join("daprd");
+    /// Where the local Sentry's root, issuer and key are.
+    pub(crate) fn certs(&self) -> PathBuf {
+        self.root.join("certs")
+    }
+
+    /// The program that `run` starts: the installed one, else the one beside this tool.
+    pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
+        let installed = self.bin().join(name);
         if installed.is_file() {
             return Ok(installed);
         }
-        if let Some(beside) = beside_this_tool("daprd") {
+        if let Some(beside) = beside_this_tool(name) {
             return Ok(beside);
         }
         bail!(
-            "daprd is neither at {} nor beside this tool; run `dapr init` first",
+            "{name} is neither at {} nor beside this tool; run `dapr init` first",
             installed.display()
         )
     }

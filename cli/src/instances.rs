@@ -38,6 +38,9 @@ pub(crate) struct Instance {
     pub(crate) app_log_path: String,
     pub(crate) daprd_log_path: String,
     pub(crate) run_template_name: String,
+    /// Whether it speaks mutual TLS.
+    #[serde(skip)]
+    pub(crate) mtls: bool,
     #[serde(skip)]
     pub(crate) api: Sidecar,
     /// The configuration files it was started with.
@@ -157,6 +160,7 @@ async fn describe(daprd: Daprd) -> Instance {
         app_log_path: extended("appLogPath"),
         daprd_log_path: extended("daprdLogPath"),
         run_template_name: extended("runTemplateName"),
+        mtls: flags.is_on("enable-mtls", false),
         config: flags.all("config").to_vec(),
         components: metadata.components,
         app_id,

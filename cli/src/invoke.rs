@@ -57,7 +57,8 @@ pub(crate) async fn execute(args: &Args, report: Report) -> Result<u8> {
         .await
         .with_context(|| format!("error invoking app {}", args.app_id))?;
     if !body.is_empty() {
-        output::print(&format!("{}\n", String::from_utf8_lossy(&body)));
+        // As it came: it may be no text at all.
+        output::print_bytes(&[&body[..], b"\n"].concat());
     }
     report.success("App invoked successfully");
     Ok(0)

@@ -3,6 +3,7 @@
 
 mod age;
 mod api;
+mod authority;
 mod build_info;
 mod bundle;
 mod command;
@@ -15,6 +16,7 @@ mod instances;
 mod invoke;
 mod list;
 mod logs;
+mod mtls;
 mod output;
 mod publish;
 mod run;

@@ -8,13 +8,13 @@ use crate::{command, home::Home, output::Report};
 
 const EXAMPLES: &str = "\
 Examples:
-  dapr uninstall          remove the binaries, keep resources and data
-  dapr uninstall --all    remove the whole .dapr folder, data included";
+  dapr uninstall          remove the binaries, keep resources, certificates and data
+  dapr uninstall --all    remove the whole .dapr folder, all these included";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Remove everything: resources, configuration and data too
+    /// Remove everything: resources, configuration, certificates and data too
     #[arg(long)]
     all: bool,
 

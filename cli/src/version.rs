@@ -55,7 +55,7 @@ pub(crate) async fn runtime(home: &Home) -> String {
 
 /// The output of daprd with one flag that makes it print something and end.
 pub(crate) async fn ask_daprd(home: &Home, flag: &str) -> Result<String> {
-    let daprd = home.daprd()?;
+    let daprd = home.program("daprd")?;
     let output = Command::new(&daprd)
         .arg(flag)
         .stdin(Stdio::null())

@@ -45,6 +45,19 @@ impl Sidecar {
 
     /// One call; `body` is sent as JSON unless it is null.
     pub async fn call(&self, method: Method, path: &str, body: &Value) -> Result<Answer> {
+        self.send(self.port, method, path, body).await
+    }
+
+    /// The lines of one metric, as the sidecar tells them to Prometheus.
+    pub async fn metric(&self, name: &str) -> Result<Vec<String>> {
+        let port = port("DAPR_METRICS_PORT")?;
+        let page = self.send(port, Method::GET, "/", &Value::Null).await?.body;
+        let lines = page.as_str().unwrap_or_default().lines();
+        let wanted = lines.filter(|line| line.split('{').next() == Some(name));
+        Ok(wanted.map(str::to_owned).collect())
+    }
+
+    async fn send(&self, port: u16, method: Method, path: &str, body: &Value) -> Result<Answer> {
         let bytes = if body.is_null() {
             Bytes::new()
         } else {
@@ -52,7 +65,7 @@ impl Sidecar {
         };
         let request = Request::builder()
             .method(method)
-            .uri(format!("http://127.0.0.1:{}{path}", self.port))
+            .uri(format!("http://127.0.0.1:{port}{path}"))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(bytes))?;
         let exchange = async {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 #[test]
 fn the_story_ends_well() {
-    for program in ["dapr", "daprd"] {
+    for program in ["dapr", "daprd", "sentry"] {
         if testkit::binary(program).is_err() {
             testkit::skip(format!("{program} is not built; run `make build`"));
             return;
@@ -26,6 +26,7 @@ fn the_story_ends_well() {
     for part in [
         "got  409 Conflict",
         "heard from inventory",
+        "over mutual TLS: its certificate says spiffe://public/ns/default/orders",
         "The story is complete",
     ] {
         assert!(told.contains(part), "{part:?} is not in {told}");

@@ -14,6 +14,7 @@ use crate::output::Report;
 use super::{
     console::Console,
     plan::Plan,
+    sentry::{Running, Sentry},
     supervise::{Surroundings, supervise},
 };
 
@@ -30,7 +31,9 @@ const COLORS: [AnsiColors; 5] = [
 
 /// Runs all plans until the first application or sidecar ends or a signal comes, ends the
 /// rest, and returns the exit code: that of whatever ended first, or of what failed to start.
-pub(crate) async fn run(plans: Vec<Plan>, report: Report) -> u8 {
+///
+/// Sentry, where there is one, runs before all others and ends after them.
+pub(crate) async fn run(plans: Vec<Plan>, sentry: Option<Sentry>, report: Report) -> u8 {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -39,6 +42,13 @@ pub(crate) async fn run(plans: Vec<Plan>, report: Report) -> u8 {
         }
     };
     let console = Console::start();
+    let mut sentry = match start(sentry, &console, &mut signals, report).await {
+        Ok(sentry) => sentry,
+        Err(code) => {
+            console.finish(LAST_LINES).await;
+            return code;
+        }
+    };
     let stop = CancellationToken::new();
     let force = CancellationToken::new();
     let mut running = JoinSet::new();
@@ -76,10 +86,44 @@ pub(crate) async fn run(plans: Vec<Plan>, report: Report) -> u8 {
                     stop.cancel();
                 }
             }
+            () = keep(&mut sentry, report), if !stop.is_cancelled() => {}
         }
+    }
+    if let Some(sentry) = sentry {
+        sentry.end(&force).await;
     }
     console.finish(LAST_LINES).await;
     code.unwrap_or(0)
+}
+
+/// Starts Sentry unless a signal comes first; the error is the exit code.
+async fn start(
+    sentry: Option<Sentry>,
+    console: &Console,
+    signals: &mut Signals,
+    report: Report,
+) -> Result<Option<Running>, u8> {
+    let Some(sentry) = sentry else {
+        return Ok(None);
+    };
+    tokio::select! {
+        started = sentry.start(console.lines(), report) => match started {
+            Ok(sentry) => Ok(Some(sentry)),
+            Err(error) => {
+                report.failure(format_args!("{error:#}"));
+                Err(1)
+            }
+        },
+        () = signals.next() => Err(0),
+    }
+}
+
+/// Sees to it that Sentry, where there is one, runs on.
+async fn keep(sentry: &mut Option<Running>, report: Report) {
+    match sentry {
+        Some(sentry) => sentry.keep(report).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The signals that end a run.

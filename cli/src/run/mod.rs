@@ -8,6 +8,7 @@ mod names;
 mod plan;
 mod ports;
 pub(crate) mod quantity;
+mod sentry;
 mod spec;
 mod supervise;
 pub(crate) mod template;
@@ -19,7 +20,7 @@ use clap::{ArgMatches, Parser, parser::ValueSource};
 
 use crate::{command, home::Home, output::Report};
 
-use self::spec::Spec;
+use self::{plan::Plan, sentry::Sentry, spec::Spec};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +28,7 @@ Examples:
   dapr run --app-id client -- python3 client.py                     a program that only calls
   dapr run --app-id orders --app-port 8080                          a sidecar alone
   dapr run --app-id orders --resources-path ./resources -- ./orders resources of your own
+  dapr run --app-id orders --mtls -- ./orders                       with mutual TLS to others
   dapr run -f dapr.yaml                                             all applications of a file
 
 The application finds its sidecar through DAPR_HTTP_PORT and DAPR_GRPC_PORT, and what it was
@@ -74,13 +76,19 @@ pub(crate) async fn execute(
     match &args.run_file {
         None => {
             let mut ports = ports::Ports::default();
-            let plan = plan::Plan::new(args.spec, home, &mut ports, report.json())?;
+            let sentry = if args.spec.mtls {
+                let level = &args.spec.log_level;
+                Some(Sentry::prepare(home, &mut ports, level, report.json()).await?)
+            } else {
+                None
+            };
+            let plan = Plan::new(args.spec, home, &mut ports, sentry.as_ref(), report.json())?;
             drop(ports);
             report.info(format_args!(
                 "Starting Dapr with id {}. HTTP Port: {}. gRPC Port: {}",
                 plan.app_id, plan.http_port, plan.grpc_port
             ));
-            Ok(group::run(vec![plan], report).await)
+            Ok(group::run(vec![plan], sentry, report).await)
         }
         Some(file) => {
             let stays = ["run-file", "runtime-path", "log-as-json"];
@@ -116,6 +124,13 @@ async fn run_template(file: &std::path::Path, home: &Home, report: Report) -> Re
     }
     // The free ports of all applications are chosen before any is started, so they all differ.
     let mut ports = ports::Ports::default();
+    // One Sentry is enough for all. Like their sidecars' logs, its log is not for the terminal,
+    // but it has no file: only what is wrong is shown.
+    let sentry = if template.apps.iter().any(|app| app.mtls) {
+        Some(Sentry::prepare(home, &mut ports, "warn", report.json()).await?)
+    } else {
+        None
+    };
     let mut plans = Vec::new();
     for mut app in template.apps {
         report.info(format_args!(
@@ -126,7 +141,7 @@ async fn run_template(file: &std::path::Path, home: &Home, report: Report) -> Re
             Some(path) => Home::below(&path)?,
             None => home.clone(),
         };
-        let plan = plan::Plan::new(app, &home, &mut ports, report.json())?;
+        let plan = Plan::new(app, &home, &mut ports, sentry.as_ref(), report.json())?;
         if plan.command.is_empty() {
             report.warning(format_args!(
                 "No application command found for app {:?} present in {}",
@@ -137,7 +152,7 @@ async fn run_template(file: &std::path::Path, home: &Home, report: Report) -> Re
         plans.push(plan);
     }
     drop(ports);
-    Ok(group::run(plans, report).await)
+    Ok(group::run(plans, sentry, report).await)
 }
 
 /// What `dapr run` without any flag asks for; templates start from it.

@@ -18,11 +18,13 @@ use super::{
     names,
     ports::{self, Ports},
     quantity,
+    sentry::Sentry,
     spec::{Origin, Spec},
 };
 
 const PLACEMENT_PORT: u16 = 50005;
 const SCHEDULER_PORT: u16 = 50006;
+/// Where upstream's tool expects the Sentry of a user who has switched mTLS on.
 const SENTRY: &str = "localhost:50001";
 
 /// One application and its sidecar, ready to be started.
@@ -39,6 +41,7 @@ pub(crate) struct Plan {
     pub(crate) grpc: Sidecar,
     pub(crate) daprd: PathBuf,
     pub(crate) daprd_args: Vec<OsString>,
+    pub(crate) daprd_env: Vec<(&'static str, String)>,
     /// Empty when only a sidecar is wanted.
     pub(crate) command: Vec<String>,
     pub(crate) app_env: Vec<(String, String)>,
@@ -50,17 +53,19 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Decides all that the specification leaves open, and refuses what cannot work.
+    /// Decides all that the specification leaves open, and refuses what cannot work. `sentry` is
+    /// for those who want mutual TLS.
     pub(crate) fn new(
         mut spec: Spec,
         home: &Home,
         ports: &mut Ports,
+        sentry: Option<&Sentry>,
         log_json: bool,
     ) -> Result<Self> {
         if spec.app_id.is_empty() {
             spec.app_id = names::generate();
         }
-        let daprd = home.daprd()?;
+        let daprd = home.program("daprd")?;
         let config = choose(spec.config.as_deref(), &home.config(), Path::is_file)
             .context("configuration file")?;
         let mut resources = spec.resources_path.clone();
@@ -133,11 +138,15 @@ impl Plan {
         args.number("metrics-port", metrics_port.into());
         args.text("unix-domain-socket", &spec.unix_domain_socket);
         args.number("dapr-internal-grpc-port", internal_port.into());
-        if let Some(path) = &config
-            && wants_mtls(path)?
-        {
+        let sentry = sentry.filter(|_| spec.mtls);
+        let sentry_address = match (sentry, &config) {
+            (Some(sentry), _) => Some(sentry.address()),
+            (None, Some(path)) if wants_mtls(path)? => Some(SENTRY.to_owned()),
+            _ => None,
+        };
+        if let Some(address) = sentry_address {
             args.switch("enable-mtls", true);
-            args.text("sentry-address", SENTRY);
+            args.text("sentry-address", &address);
         }
         args.switch("log-as-json", log_json);
 
@@ -177,6 +186,7 @@ impl Plan {
             grpc,
             daprd,
             daprd_args: args.0,
+            daprd_env: sentry.map(Sentry::daprd_env).unwrap_or_default(),
             command: spec.command,
             app_env,
             app_dir: spec.app_dir,

@@ -154,6 +154,10 @@ pub(crate) struct Spec {
     #[arg(long)]
     pub(crate) enable_api_logging: bool,
 
+    /// Speak mutual TLS to other sidecars; starts a Sentry beside this one
+    #[arg(long)]
+    pub(crate) mtls: bool,
+
     /// Addresses the APIs listen on, separated by commas
     #[arg(
         long,

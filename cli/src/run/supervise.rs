@@ -214,6 +214,7 @@ async fn put_metadata(api: &Sidecar, key: &str, value: &str) -> Result<()> {
 fn daprd_command(plan: &Plan) -> Command {
     let mut command = Command::new(&plan.daprd);
     command.args(&plan.daprd_args).stdin(Stdio::null());
+    command.envs(plan.daprd_env.iter().map(|(name, value)| (name, value)));
     // The applications of a template meet on this machine, whatever networks it has.
     if plan.template.is_some() && std::env::var_os("DAPR_HOST_IP").is_none() {
         command.env("DAPR_HOST_IP", "127.0.0.1");

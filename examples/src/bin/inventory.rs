@@ -24,9 +24,37 @@ async fn main() -> Result<()> {
     let routes = Router::new()
         .route("/ready", get(async || StatusCode::NO_CONTENT))
         .route("/reserve", post(reserve))
+        .route("/callers", get(callers))
         .with_state(Sidecar::from_env()?);
     axum::serve(listener, routes).await?;
     Ok(())
+}
+
+/// Who called this service: the sidecar counts whom its access policy has let in, by the identity
+/// in the caller's certificate. A caller without one is let in by no policy.
+async fn callers(State(sidecar): State<Sidecar>) -> Response {
+    let name = "dapr_runtime_acl_app_policy_action_allowed_total";
+    let lines = match sidecar.metric(name).await {
+        Ok(lines) => lines,
+        Err(error) => {
+            return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")).into_response();
+        }
+    };
+    let callers = lines.iter().map(|line| {
+        let [domain, namespace, app] =
+            ["trustDomain", "namespace", "app_id"].map(|name| label(line, name));
+        format!("spiffe://{domain}/ns/{namespace}/{app}")
+    });
+    json!(callers.collect::<Vec<_>>())
+        .to_string()
+        .into_response()
+}
+
+fn label<'a>(line: &'a str, name: &str) -> &'a str {
+    let value = line.split_once(&format!("{name}=\"")).map(|(_, rest)| rest);
+    value
+        .and_then(|rest| rest.split('"').next())
+        .unwrap_or_default()
 }
 
 async fn reserve(State(sidecar): State<Sidecar>, body: Bytes) -> Response {

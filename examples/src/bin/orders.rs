@@ -143,6 +143,17 @@ async fn story() -> Result<()> {
     );
     let heard = LOW_STOCK.load(Ordering::Relaxed);
     ensure!(heard == 2, "the inventory has not told that stock is low");
+
+    say("7. Ask the inventory who called it. Its sidecar lets in nobody but orders, and knows a");
+    say("   caller by the certificate that it shows.");
+    let callers = get(&sidecar, "/v1.0/invoke/inventory/method/callers").await?;
+    let callers = callers.body.as_array().cloned().unwrap_or_default();
+    ensure!(callers.len() == 1, "there are {} callers", callers.len());
+    let id = callers[0].as_str().unwrap_or_default();
+    ensure!(id.ends_with("/orders"), "the caller was {id}");
+    say(&format!(
+        "   orders called inventory over mutual TLS: its certificate says {id}"
+    ));
     Ok(())
 }
 

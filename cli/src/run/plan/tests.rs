@@ -32,7 +32,7 @@ fn folder(files: &[(&str, &str)]) -> Folder {
 
 fn plan(line: &str, folder: &Folder) -> Result<Plan> {
     let spec = Line::parse_from(line.split_whitespace()).spec;
-    Plan::new(spec, &folder.home, &mut Ports::default(), false)
+    Plan::new(spec, &folder.home, &mut Ports::default(), None, false)
 }
 
 /// The arguments as one line, with ports that were chosen and the folder made recognizable.
@@ -112,6 +112,32 @@ fn mtls_in_the_configuration_names_sentry() {
         args.ends_with("--enable-mtls --sentry-address localhost:50001"),
         "{args}"
     );
+}
+
+#[tokio::test]
+async fn with_mtls_a_sidecar_knows_the_sentry_of_its_run() {
+    // What the Configuration says of a Sentry elsewhere does not count then.
+    let config = "spec:\n  mtls:\n    enabled: true\n";
+    let folder = folder(&[("bin/sentry", ""), ("config.yaml", config)]);
+    let mut ports = Ports::default();
+    let sentry = Sentry::prepare(&folder.home, &mut ports, "info", false).await;
+    let sentry = sentry.expect("prepared");
+    let anchors = fs::read_to_string(folder.home.certs().join("ca.crt")).expect("made");
+    let mut with = |line: &str| {
+        let spec = Line::parse_from(line.split_whitespace()).spec;
+        let plan = Plan::new(spec, &folder.home, &mut ports, Some(&sentry), false);
+        plan.expect("valid")
+    };
+    let wants = with("--app-id a --mtls");
+    let last: Vec<_> = wants.daprd_args.iter().rev().take(3).rev().collect();
+    assert_eq!(
+        last,
+        ["--enable-mtls", "--sentry-address", &sentry.address()]
+    );
+    let of = |name: &str| wants.daprd_env.iter().find(|(n, _)| *n == name);
+    assert_eq!(of("DAPR_TRUST_ANCHORS").map(|(_, pem)| pem), Some(&anchors));
+    // Another application of the same template may do without.
+    assert!(with("--app-id b").daprd_env.is_empty());
 }
 
 #[test]

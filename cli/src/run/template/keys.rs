@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) app_health_probe_timeout: Option<i64>,
     pub(super) app_health_threshold: Option<i64>,
     pub(super) enable_api_logging: Option<bool>,
+    /// Not a key of upstream's tool, which passes over it.
+    pub(super) mtls: Option<bool>,
     pub(super) runtime_path: Option<PathBuf>,
     pub(super) env: BTreeMap<String, String>,
     pub(super) daprd_log_destination: Option<Destination>,
@@ -72,7 +74,7 @@ pub(super) struct Own {
 }
 
 /// All keys of an application; those for Kubernetes are known and without effect here.
-pub(super) const KEYS: [&str; 37] = [
+pub(super) const KEYS: [&str; 38] = [
     "apiListenAddresses",
     "appChannelAddress",
     "appDirPath",
@@ -102,6 +104,7 @@ pub(super) const KEYS: [&str; 37] = [
     "logLevel",
     "maxBodySize",
     "metricsPort",
+    "mtls",
     "placementHostAddress",
     "profilePort",
     "readBufferSize",

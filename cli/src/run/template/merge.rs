@@ -109,6 +109,7 @@ pub(super) fn merge(
             .enable_api_logging
             .or(common.enable_api_logging)
             .unwrap_or(base.enable_api_logging),
+        mtls: shared.mtls.or(common.mtls).unwrap_or(base.mtls),
         dapr_listen_addresses: shared
             .api_listen_addresses
             .or(common.api_listen_addresses)

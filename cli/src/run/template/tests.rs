@@ -31,6 +31,7 @@ common:
   resourcesPath: ./shared
   env: { A: common, B: common }
   daprdLogDestination: fileAndConsole
+  mtls: true
 apps:
 - appDirPath: ./one
   appPort: 8080
@@ -43,6 +44,7 @@ apps:
   env: { B: own, PORT: 3000 }
   appLogDestination: console
   enableApiLogging: true
+  mtls: false
 ";
     let (folder, template) = read(text, &["shared", "one", "two/res", "two/.dapr/config.yaml"]);
     let template = template.expect("valid");
@@ -69,6 +71,7 @@ apps:
         (one.dapr_grpc_port, one.app_protocol.as_str()),
         (-1, "http")
     );
+    assert_eq!((one.mtls, two.mtls), (true, false));
     let origin = one.template.as_ref().expect("from a template");
     assert_eq!(
         (origin.name.as_str(), &origin.path),

@@ -1,80 +1,11 @@
-//! The built tool with real sidecars: what a user types and sees.
+//! Running, listing and stopping; what is wrong on the command line.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use std::fs;
 
 use serde_json::Value;
-use testkit::{DEADLINE, Process, eventually, free_port};
+use testkit::{DEADLINE, Process, eventually};
 
-const DAPR: &str = env!("CARGO_BIN_EXE_dapr");
-
-/// A home in which the sidecar is installed, or nothing when it is not built.
-fn home() -> Option<tempfile::TempDir> {
-    let Ok(daprd) = testkit::binary("daprd") else {
-        testkit::skip("daprd is not built; run `cargo build -p sidecar`");
-        return None;
-    };
-    let home = tempfile::tempdir().expect("folder");
-    let bin = home.path().join(".dapr/bin");
-    fs::create_dir_all(&bin).expect("folder");
-    std::os::unix::fs::symlink(daprd, bin.join("daprd")).expect("linked");
-    Some(home)
-}
-
-/// `dapr` to its end.
-fn dapr(home: &Path, args: &[&str]) -> Output {
-    command(home, args).output().expect("starts")
-}
-
-fn command(home: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(DAPR);
-    command
-        .args(args)
-        .env("HOME", home)
-        .env("DAPR_HOST_IP", "127.0.0.1")
-        .env_remove("DAPR_RUNTIME_PATH")
-        .current_dir(home)
-        .stdin(Stdio::null());
-    command
-}
-
-/// `dapr run` for the application, going on until the value ends.
-fn run(home: &Path, args: &[&str]) -> Process {
-    Process::builder(DAPR)
-        .arg("run")
-        .args([
-            "--dapr-listen-addresses",
-            "127.0.0.1",
-            "--placement-host-address=",
-        ])
-        .arg("--scheduler-host-address=")
-        .args(args)
-        .inherit_env()
-        .env("HOME", home)
-        .env("DAPR_HOST_IP", "127.0.0.1")
-        .current_dir(home)
-        .start()
-        .expect("starts")
-}
-
-/// An id that no other test on this machine uses.
-fn id(name: &str) -> String {
-    format!("{name}-{}-{}", std::process::id(), free_port())
-}
-
-fn listed(home: &Path, id: &str) -> Option<Value> {
-    let output = dapr(home, &["list", "-o", "json"]);
-    let all: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
-    all.into_iter().find(|item| item["appId"] == id)
-}
-
-fn text(output: &Output) -> String {
-    let bytes = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
+use crate::tool::{DAPR, dapr, home, id, listed, run, text};
 
 const FLAGS: [&str; 4] = [
     "run",
@@ -299,12 +230,16 @@ fn init_may_be_repeated_and_undone() {
         assert!(store.contains("state.sqlite"), "{store}");
         fs::write(root.join("config.yaml"), "# mine\n").expect("written");
     }
+    let sentry = testkit::binary("sentry").is_ok();
+    assert_eq!(root.join("bin/sentry").is_file(), sentry);
+    dapr(home.path(), &["mtls", "renew-certificate"]);
     assert_eq!(
         fs::read_to_string(root.join("config.yaml")).expect("kept"),
         "# mine\n"
     );
     assert!(dapr(home.path(), &["uninstall"]).status.success());
     assert!(!root.join("bin").exists() && root.join("components").exists());
+    assert!(root.join("certs/ca.crt").exists());
     assert!(dapr(home.path(), &["uninstall", "--all"]).status.success());
     assert!(!root.exists());
 }

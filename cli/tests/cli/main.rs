@@ -1,0 +1,6 @@
+//! The built tool with real sidecars: what a user types and sees.
+
+mod invoke;
+mod mtls;
+mod run;
+mod tool;
