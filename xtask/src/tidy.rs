@@ -28,7 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("consul", &["component"]),
     ("components-all", &["component", "components/*"]),
     ("sidecar", &["crates/*", "components-all"]),
-    ("cli", &["resources", "proto", "service"]),
+    ("cli", &["resources", "proto", "security", "service"]),
     ("operator", &["resources", "proto", "service"]),
     ("injector", &["resources", "proto", "service"]),
     ("placement", &["proto", "security", "service"]),
