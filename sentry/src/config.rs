@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use resources::configuration::TokenValidator;
+use resources::configuration::{Mtls, TokenValidator};
 
 use crate::validate::jwks::JwksOptions;
 
@@ -23,18 +23,22 @@ impl Config {
         name: &str,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {
-        let mtls = if Path::new(name).is_file() {
-            let read = resources::load::read_configurations(&[name], env);
-            read.map_err(|e| format!("error loading configuration: {e}"))?
-                .spec
-                .mtls
-        } else {
+        if !Path::new(name).is_file() {
+            return Self::of(name, None);
+        }
+        let read = resources::load::read_configurations(&[name], env);
+        let read = read.map_err(|e| format!("error loading configuration: {e}"))?;
+        Self::of(name, Some(read.spec.mtls.unwrap_or_default()))
+    }
+
+    /// Checks what the Configuration of this name says; `None` when there is none.
+    pub(crate) fn of(name: &str, mtls: Option<Mtls>) -> Result<Self, String> {
+        if mtls.is_none() {
             tracing::info!(
                 target: SCOPE,
                 "loading default config. couldn't find config name \"{name}\": config CRD not found"
             );
-            None
-        };
+        }
         let mtls = mtls.unwrap_or_default();
         Ok(Self {
             leaf_ttl: duration("workloadCertTTL", &mtls.workload_cert_ttl, 24 * 3600)?,

@@ -23,6 +23,7 @@ const SCOPE: &str = "dapr.sentry";
 pub(crate) struct Parts {
     pub(crate) options: Options,
     pub(crate) validators: Validators,
+    pub(crate) cluster_domain: String,
     pub(crate) leaf_ttl: i64,
     pub(crate) clock_skew: i64,
     pub(crate) metrics: Metrics,
@@ -126,8 +127,7 @@ fn authority(parts: &Parts, bundles: Bundles) -> Authority {
     }
     let profile = Profile {
         namespace: options.namespace.clone(),
-        // Outside of a cluster it is the trust domain.
-        cluster_domain: options.trust_domain.clone(),
+        cluster_domain: parts.cluster_domain.clone(),
         leaf_ttl: parts.leaf_ttl,
         clock_skew: parts.clock_skew,
     };

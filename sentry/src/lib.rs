@@ -10,6 +10,7 @@ pub mod fuzzing;
 mod generation;
 mod identity;
 mod keys;
+mod kubernetes;
 mod metrics;
 mod oidc;
 mod options;
@@ -47,10 +48,6 @@ pub fn main(flags: &Parsed) -> ExitCode {
     );
     let level = flags.string("log-level");
     tracing::info!(target: SCOPE, "Log level set to: {level}");
-    if flags.string("mode") == "kubernetes" {
-        let text = "mode kubernetes is not part of this release yet; set --mode=standalone";
-        return log::fatal(SCOPE, text);
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

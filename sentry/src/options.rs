@@ -15,6 +15,8 @@ use crate::oidc;
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) config: String,
+    /// Access from outside of the cluster; `None` in standalone mode.
+    pub(crate) kubeconfig: Option<String>,
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) health_port: u16,
@@ -58,8 +60,10 @@ impl Options {
             false => None,
         };
         let oidc = flags.boolean("oidc-enabled") && jwt.is_some();
+        let cluster = flags.string("mode") == "kubernetes";
         Ok(Self {
             config: flags.string("config").to_owned(),
+            kubeconfig: cluster.then(|| flags.string("kubeconfig").to_owned()),
             host: flags.string("listen-address").to_owned(),
             port: port(flags, "port")?,
             health_port: port(flags, "healthz-port")?,

@@ -13,14 +13,16 @@ use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 
 use crate::bundle::rotate::{self, Plan, Policy};
-use crate::bundle::{self, Bundles, Files, Occasion, Owner, Store, X509Bundle};
+use crate::bundle::{self, Bundles, Files, Objects, Occasion, Owner, Store, X509Bundle};
 use crate::clock;
 use crate::config::Config;
 use crate::connections::DRAIN;
 use crate::generation::{Generation, Parts};
+use crate::kubernetes;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::validate::jwks::JwksValidator;
+use crate::validate::kubernetes::KubernetesValidator;
 use crate::validate::{Validator, Validators};
 use crate::watch::Watch;
 
@@ -33,7 +35,17 @@ const WARN_EVERY: i64 = 24 * 3600;
 /// Serves until a signal ends it.
 pub(crate) async fn until_stopped(options: &Options, log: &Handle) -> Result<(), String> {
     let mut signals = Signals::install().map_err(|e| format!("failed to take signals: {e}"))?;
-    let config = Config::standalone(&options.config, &process_env)?;
+    let cluster = match &options.kubeconfig {
+        Some(kubeconfig) => Some(kubernetes::enter(kubeconfig, &process_env).await?),
+        None => None,
+    };
+    let config = match &cluster {
+        Some(client) => {
+            let (namespace, name) = (&options.namespace, &options.config);
+            Config::of(name, kubernetes::mtls(client, namespace, name).await?)?
+        }
+        None => Config::standalone(&options.config, &process_env)?,
+    };
     let tasks = Tasks::new();
     let health = Health::new();
     let registry = Registry::new(&[]);
@@ -46,11 +58,22 @@ pub(crate) async fn until_stopped(options: &Options, log: &Handle) -> Result<(),
         Some(oidc) => Some(bind(&oidc.host, oidc.port).await?),
         None => None,
     };
-    let store = Store::Files(Files::new(options.paths.clone()));
+    let store = match &cluster {
+        Some(client) => {
+            let namespace = options.namespace.clone();
+            Store::Objects(Objects::new(client.clone(), namespace, &options.paths))
+        }
+        None => Store::Files(Files::new(options.paths.clone())),
+    };
     tracing::info!(target: "dapr.sentry.ca", "{}", store.describe());
     let parts = Parts {
         options: options.clone(),
-        validators: validators(options, &config, &health, &tasks),
+        validators: validators(options, &config, cluster.as_ref(), &health, &tasks),
+        // Outside of a cluster it is the trust domain.
+        cluster_domain: match &cluster {
+            Some(_) => kubernetes::domain(&options.trust_domain).await,
+            None => options.trust_domain.clone(),
+        },
         leaf_ttl: seconds(config.leaf_ttl),
         clock_skew: seconds(config.clock_skew),
         metrics,
@@ -70,6 +93,8 @@ pub(crate) async fn until_stopped(options: &Options, log: &Handle) -> Result<(),
         warned: None,
     };
     let mut bundles = keeper.open(&parts, Occasion::Start).await?;
+    // What could not be used: the rest of a change may come without another event.
+    let mut again = false;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -91,12 +116,14 @@ pub(crate) async fn until_stopped(options: &Options, log: &Handle) -> Result<(),
                 },
                 () = watch.changed() => {}
                 _ = look.tick() => {
-                    if !keeper.keep(generation.bundle()).await {
+                    if !again && !keeper.keep(generation.bundle()).await {
                         continue;
                     }
                 }
             }
-            match keeper.open(&parts, Occasion::Change).await {
+            let opened = keeper.open(&parts, Occasion::Change).await;
+            again = opened.is_err();
+            match opened {
                 Ok(new) if generation.serves(&new) => generation.reload_tls(),
                 Ok(new) => break new,
                 Err(e) => tracing::error!(
@@ -193,8 +220,21 @@ async fn diagnostics(
     Ok(())
 }
 
-fn validators(options: &Options, config: &Config, health: &Health, tasks: &Tasks) -> Validators {
+fn validators(
+    options: &Options,
+    config: &Config,
+    cluster: Option<&k8s::Client>,
+    health: &Health,
+    tasks: &Tasks,
+) -> Validators {
     let id = options.id();
+    let own = cluster.map(|client| {
+        tracing::info!(target: SCOPE, "Adding validator 'kubernetes' with Sentry ID: {id}");
+        let ready = health.target("sentry-kubernetes-validator");
+        let validator = Arc::new(KubernetesValidator::new(client.clone(), id.clone(), ready));
+        validator.start(tasks);
+        validator
+    });
     let mut configured = Vec::new();
     for jwks in &config.jwks {
         tracing::info!(target: SCOPE, "Adding validator 'jwks' with Sentry ID: {id}");
@@ -202,10 +242,15 @@ fn validators(options: &Options, config: &Config, health: &Health, tasks: &Tasks
         validator.start(jwks.clone(), health.target("sentry-jwks-validator"), tasks);
         configured.push(Validator::Jwks(validator));
     }
-    if configured.is_empty() {
-        tracing::info!(target: SCOPE, "Adding validator 'insecure'");
-    }
-    let validators = Validators::standalone(configured);
+    let validators = match own {
+        Some(own) => Validators::kubernetes(own, configured),
+        None => {
+            if configured.is_empty() {
+                tracing::info!(target: SCOPE, "Adding validator 'insecure'");
+            }
+            Validators::standalone(configured)
+        }
+    };
     for validator in validators.iter() {
         tracing::info!(target: SCOPE, "Using validator '{}'", validator.name());
     }

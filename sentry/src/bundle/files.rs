@@ -102,7 +102,7 @@ impl Files {
 }
 
 impl Stored {
-    fn all(&self) -> [Option<&[u8]>; 5] {
+    pub(super) fn all(&self) -> [Option<&[u8]>; 5] {
         [
             &self.root,
             &self.issuer,

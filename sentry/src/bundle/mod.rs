@@ -2,6 +2,7 @@
 
 mod files;
 mod jwt;
+mod objects;
 mod open;
 pub(crate) mod rotate;
 mod store;
@@ -11,8 +12,9 @@ mod x509;
 
 pub(crate) use files::{Files, Paths};
 pub(crate) use jwt::{JwtBundle, JwtOptions};
+pub(crate) use objects::Objects;
 pub(crate) use open::{Bundles, Occasion, open, replace, save_certificates, validity};
-pub(crate) use store::{Store, Stored};
+pub(crate) use store::{Saved, Store, Stored};
 pub(crate) use x509::X509Bundle;
 
 /// Whose certificate authority this is.

@@ -1,13 +1,15 @@
 //! From the store to bundles that can sign; what is missing is made.
 
 use super::jwt::JwtOptions;
-use super::{JwtBundle, Owner, Store, Stored, X509Bundle};
+use super::{JwtBundle, Owner, Saved, Store, Stored, X509Bundle};
 use crate::bundle::x509::LIFETIME;
 use crate::x509::Certificate;
 use crate::x509::certificate::to_pem;
 use crate::x509::profile::Validity;
 
 const SCOPE: &str = "dapr.sentry.ca";
+/// How often other replicas may be faster.
+const TRIES: usize = 5;
 
 /// What Sentry signs with.
 #[derive(Debug)]
@@ -36,6 +38,25 @@ pub(crate) async fn open(
     occasion: Occasion,
     now: i64,
 ) -> Result<Bundles, String> {
+    for _ in 0..TRIES {
+        let opened = try_open(store, owner, clock_skew, jwt, occasion, now).await?;
+        if let Some(bundles) = opened {
+            return Ok(bundles);
+        }
+        tracing::info!(target: SCOPE, "Another replica changed the store: reading it again");
+    }
+    Err("other replicas keep changing the store".into())
+}
+
+/// `None` when another replica was faster.
+async fn try_open(
+    store: &Store,
+    owner: &Owner,
+    clock_skew: i64,
+    jwt: Option<&JwtOptions>,
+    occasion: Occasion,
+    now: i64,
+) -> Result<Option<Bundles>, String> {
     let stored = store.load().await?;
     let mut save = Stored::default();
     let parts = [&stored.root, &stored.issuer, &stored.key];
@@ -68,17 +89,19 @@ pub(crate) async fn open(
         }
     };
     if new || save.jwks.is_some() {
-        store.save(&save).await?;
+        if store.save(&save).await? == Saved::Overtaken {
+            return Ok(None);
+        }
         tracing::info!(
             target: SCOPE,
             "Self-signed certs and JWT root key generated and persisted successfully"
         );
     }
-    Ok(Bundles { x509, jwt, new })
+    Ok(Some(Bundles { x509, jwt, new }))
 }
 
 /// Saves an authority in place of the one that is there.
-pub(crate) async fn replace(store: &Store, bundle: &X509Bundle) -> Result<(), String> {
+pub(crate) async fn replace(store: &Store, bundle: &X509Bundle) -> Result<Saved, String> {
     let mut save = Stored::default();
     put_x509(&mut save, bundle);
     store.save(&save).await
@@ -89,7 +112,7 @@ pub(crate) async fn save_certificates(
     store: &Store,
     anchors: &[Certificate],
     chain: &[Certificate],
-) -> Result<(), String> {
+) -> Result<Saved, String> {
     let save = Stored {
         root: Some(to_pem(anchors).into_bytes()),
         issuer: Some(to_pem(chain).into_bytes()),

@@ -1,6 +1,7 @@
 //! Who may have which identity: the validators, and which of them answers.
 
 pub(crate) mod jwks;
+pub(crate) mod kubernetes;
 pub(crate) mod request;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use proto::dapr::sentry::v1::sign_certificate_request::TokenValidator;
 use security::SpiffeId;
 
 use jwks::JwksValidator;
+use kubernetes::KubernetesValidator;
 use request::Denied;
 
 /// A way to prove who one is.
@@ -21,6 +23,8 @@ pub(crate) enum Validator {
     Insecure,
     /// A token that a key of a published set signed.
     Jwks(Arc<JwksValidator>),
+    /// A token of a pod's service account.
+    Kubernetes(Arc<KubernetesValidator>),
 }
 
 impl Validator {
@@ -28,6 +32,7 @@ impl Validator {
         match self {
             Self::Insecure => TokenValidator::Insecure,
             Self::Jwks(_) => TokenValidator::Jwks,
+            Self::Kubernetes(_) => TokenValidator::Kubernetes,
         }
     }
 
@@ -35,6 +40,7 @@ impl Validator {
         match self {
             Self::Insecure => "insecure",
             Self::Jwks(_) => "jwks",
+            Self::Kubernetes(_) => "kubernetes",
         }
     }
 
@@ -48,6 +54,8 @@ impl Validator {
         match self {
             Self::Insecure => Ok(request::identity(request, &domain)),
             Self::Jwks(validator) => validator.check(request, &domain, now),
+            // The pod decides about the trust domain.
+            Self::Kubernetes(validator) => validator.check(request).await,
         }
     }
 }
@@ -81,6 +89,16 @@ impl Validators {
         Self {
             enabled: configured,
             default: None,
+        }
+    }
+
+    /// In a cluster: its own validator, and those configured beside it.
+    pub(crate) fn kubernetes(own: Arc<KubernetesValidator>, configured: Vec<Validator>) -> Self {
+        let mut enabled = vec![Validator::Kubernetes(own)];
+        enabled.extend(configured);
+        Self {
+            enabled,
+            default: Some(TokenValidator::Kubernetes),
         }
     }
 

@@ -6,7 +6,7 @@ use security::spiffe::trust_domain;
 use service::quote::quoted;
 
 /// The trust domain of a request that names none.
-const PUBLIC: &str = "public";
+pub(crate) const PUBLIC: &str = "public";
 const MOST_OF_AN_ID: usize = 64;
 
 /// Why a caller may not have the identity.

@@ -4,7 +4,7 @@
 
 mod authority;
 mod client;
-mod figure;
+mod kubernetes;
 mod sentry;
 
 use std::time::Duration;
@@ -226,7 +226,6 @@ async fn what_cannot_work_ends_the_process_with_the_reason() {
             &["--issuer-credentials", credentials][..],
             "issuer key does not match issuer certificate",
         ),
-        (&["--mode", "kubernetes"], "mode kubernetes is not part"),
         (&["--mode", "x"], "Invalid options: invalid mode: x"),
         (
             &["--issuer-credentials", "/nowhere/at/all"],

@@ -19,16 +19,23 @@ pub(crate) struct Sentry {
 impl Sentry {
     /// Starts it on a folder and waits until it is ready.
     pub(crate) async fn start(folder: &Path, flags: &[&str]) -> Self {
+        Self::start_with(folder, flags, &[]).await
+    }
+
+    /// The same in an environment.
+    pub(crate) async fn start_with(folder: &Path, flags: &[&str], env: &[(&str, &str)]) -> Self {
         let [port, health, metrics] = free_ports();
-        let process = Process::builder(env!("CARGO_BIN_EXE_sentry"))
+        let mut builder = Process::builder(env!("CARGO_BIN_EXE_sentry"))
             .args(["--listen-address", "127.0.0.1", "--issuer-credentials"])
             .arg(folder)
             .args(["--port", &port.to_string()])
             .args(["--healthz-port", &health.to_string()])
             .args(["--metrics-port", &metrics.to_string()])
-            .args(flags)
-            .start()
-            .unwrap();
+            .args(flags);
+        for (name, value) in env {
+            builder = builder.env(name, value);
+        }
+        let process = builder.start().unwrap();
         eventually(DEADLINE, async || {
             let reply = Http::port(health).get("/healthz").await?;
             ensure!(reply.status == 200, "{}", reply.status);
