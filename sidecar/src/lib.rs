@@ -5,6 +5,7 @@ mod app;
 mod block;
 mod config;
 pub mod flags;
+pub mod fuzzing;
 mod health;
 mod host;
 mod invoke;

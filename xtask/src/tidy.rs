@@ -39,7 +39,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("examples", &["proto"]),
     ("e2e", &["testkit"]),
     // Its entry points call the decoders of whoever has one.
-    ("fuzz", &["component", "resources", "service", "sidecar"]),
+    (
+        "fuzz",
+        &[
+            "component",
+            "proto",
+            "resiliency",
+            "resources",
+            "security",
+            "sentry",
+            "service",
+            "sidecar",
+            "telemetry",
+        ],
+    ),
     (
         "xtask",
         &[

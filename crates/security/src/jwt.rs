@@ -42,12 +42,12 @@ enum Audience {
 
 impl Jwt {
     /// A token for whatever audiences it has, at least one.
-    pub(crate) fn parse(token: String) -> Result<Self, Error> {
+    pub fn parse(token: String) -> Result<Self, Error> {
         Self::new(token, |audiences| !audiences.is_empty())
     }
 
     /// A token for this audience and no other.
-    pub(crate) fn for_audience(token: String, audience: &str) -> Result<Self, Error> {
+    pub fn for_audience(token: String, audience: &str) -> Result<Self, Error> {
         Self::new(token, |audiences| audiences == [audience])
     }
 

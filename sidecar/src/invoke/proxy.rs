@@ -1,7 +1,7 @@
 //! gRPC methods that no service here has: they belong to some app, which the
 //! call's metadata has to name. Their messages pass through undecoded.
 
-mod whole;
+pub(crate) mod whole;
 
 use std::time::Instant;
 

@@ -5,13 +5,15 @@ mod operations;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use resources::configuration::AccessControl;
+use resources::configuration::{AccessControl, AppOperation};
 use security::spiffe::SpiffeId;
 use service::metrics::{Counter, Family, Registry};
 
 use self::operations::{Operations, Rule};
 
 const LABELS: [&str; 3] = ["app_id", "namespace", "trustDomain"];
+/// The most segments of an operation's name: its tree is walked by recursion.
+const DEEPEST: usize = 256;
 
 /// The policies, compiled once. Cloning is cheap.
 #[derive(Clone)]
@@ -96,6 +98,13 @@ impl AccessList {
         });
         let mut by_app: HashMap<String, HashMap<String, Policy>> = HashMap::new();
         for policy in policies.unwrap_or_default() {
+            let deep = |o: &AppOperation| o.name.split('/').count() > DEEPEST;
+            if policy.operations.iter().any(deep) {
+                return Err(format!(
+                    "invalid access control spec. an operation of app {} has more than {DEEPEST} path segments",
+                    policy.app_id
+                ));
+            }
             let operations = policy.operations.iter().map(|o| {
                 let verbs = o.http_verb.iter().cloned().collect();
                 let name = if http {
@@ -194,7 +203,7 @@ impl AccessList {
 
 #[cfg(test)]
 mod tests {
-    use resources::configuration::{AccessPolicy, AppOperation};
+    use resources::configuration::AccessPolicy;
 
     use super::*;
 
@@ -341,6 +350,18 @@ mod tests {
                 .check(Some(&id("a")), "x", Some("GET"))
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn a_name_of_too_many_segments_ends_the_start() {
+        for (segments, fine) in [(DEEPEST, true), (DEEPEST + 1, false)] {
+            let name = vec!["a"; segments].join("/");
+            let spec = AccessControl {
+                policies: Some(vec![policy("a", "", vec![operation(&name, &[], "allow")])]),
+                ..AccessControl::default()
+            };
+            assert_eq!(AccessList::compile(&spec, true, None).is_ok(), fine);
+        }
     }
 
     #[test]

@@ -104,7 +104,8 @@ fn framed(data: Bytes, trailers: Option<HeaderMap>) -> Body {
     Body::new(StreamBody::new(stream::iter(frames)))
 }
 
-fn messages(mut data: &[u8]) -> usize {
+/// The number of messages, counted by their prefixes.
+pub fn messages(mut data: &[u8]) -> usize {
     let mut count = 0;
     while let Some((prefix, rest)) = data.split_at_checked(PREFIX) {
         count += 1;
