@@ -91,13 +91,16 @@ async fn search(resolver: &str) -> Option<String> {
 }
 
 fn searched(resolver: &str) -> impl Iterator<Item = &str> {
-    let lines = resolver.lines().filter_map(|line| {
+    let mut lines = resolver.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some("search")).then_some(words)
     });
     // Only the last such line counts.
-    let domains = lines.last().into_iter().flatten();
-    domains.map(|d| d.trim_end_matches('.')).filter(|d| !d.is_empty()).take(MOST_DOMAINS)
+    let domains = lines.next_back().into_iter().flatten();
+    domains
+        .map(|d| d.trim_end_matches('.'))
+        .filter(|d| !d.is_empty())
+        .take(MOST_DOMAINS)
 }
 
 #[cfg(test)]

@@ -61,7 +61,8 @@ pub(crate) async fn until_stopped(options: &Options, log: &Handle) -> Result<(),
     let store = match &cluster {
         Some(client) => {
             let namespace = options.namespace.clone();
-            Store::Objects(Objects::new(client.clone(), namespace, &options.paths))
+            let objects = Objects::new(client.clone(), namespace, &options.paths);
+            Store::Objects(Box::new(objects))
         }
         None => Store::Files(Files::new(options.paths.clone())),
     };

@@ -17,7 +17,7 @@ use crate::Server;
 use crate::server::{Body, channel, full};
 
 /// What the server does that it should not.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Manners {
     /// It numbers no versions: none in objects, lists and events.
     pub no_versions: bool,
@@ -200,7 +200,7 @@ impl State {
         let manners = {
             let mut inner = self.inner();
             inner.requests.push(format!("{} {}", head.method, head.uri));
-            inner.manners.clone()
+            inner.manners
         };
         if manners.fails {
             return status(StatusCode::INTERNAL_SERVER_ERROR, "it fails");
@@ -220,7 +220,7 @@ impl State {
             }
             (Method::GET, None) if query.contains("watch=true") => self.watched(
                 Collection::of(&path),
-                parameter(query, "resourceVersion"),
+                parameter(query, "resourceVersion").and_then(|n| n.parse().ok()),
                 manners,
             ),
             (Method::GET, None) => self.listed(&Collection::of(&path), query),
@@ -295,7 +295,10 @@ impl State {
                 new.map(|e| event(e.kind, &e.object)).collect()
             }
             None => {
-                let all = inner.objects.iter().filter(|(path, _)| collection.has(path));
+                let all = inner
+                    .objects
+                    .iter()
+                    .filter(|(path, _)| collection.has(path));
                 all.map(|(_, object)| event("ADDED", object)).collect()
             }
         })

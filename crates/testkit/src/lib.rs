@@ -7,6 +7,7 @@ mod app;
 mod connection;
 mod eventually;
 mod http;
+pub mod kubernetes;
 pub mod pki;
 mod port;
 pub mod postgres;

@@ -13,9 +13,13 @@ const NOW: i64 = 1_900_000_000;
 /// A server with both objects as the chart leaves them.
 async fn installed() -> Api {
     let api = Api::start().await.unwrap();
-    let secret = json!({"kind": "Secret", "metadata": {"labels": {"app": "dapr"}}, "type": "Opaque"});
+    let secret =
+        json!({"kind": "Secret", "metadata": {"labels": {"app": "dapr"}}, "type": "Opaque"});
     api.put(SECRET, secret);
-    api.put(CONFIG, json!({"kind": "ConfigMap", "data": {"other": "stays"}}));
+    api.put(
+        CONFIG,
+        json!({"kind": "ConfigMap", "data": {"other": "stays"}}),
+    );
     api
 }
 
@@ -64,7 +68,7 @@ fn puts(api: &Api) -> usize {
 #[tokio::test]
 async fn a_new_authority_is_put_into_both_objects() {
     let api = installed().await;
-    let store = Store::Objects(objects(&api).await);
+    let store = Store::Objects(Box::new(objects(&api).await));
     let made = open(&store, false, Occasion::Start).await.unwrap();
     assert!(made.new);
     let secret = api.get(SECRET).unwrap();
@@ -75,7 +79,7 @@ async fn a_new_authority_is_put_into_both_objects() {
     let root = String::from_utf8(root.unwrap()).unwrap();
     assert_eq!(config["data"], json!({"other": "stays", "ca.crt": root}));
     // Another start finds it.
-    let again = Store::Objects(objects(&api).await);
+    let again = Store::Objects(Box::new(objects(&api).await));
     let found = open(&again, false, Occasion::Start).await.unwrap();
     assert!(!found.new && found.x509.same_as(&made.x509));
     assert_eq!(puts(&api), 2);
@@ -84,7 +88,7 @@ async fn a_new_authority_is_put_into_both_objects() {
 #[tokio::test]
 async fn token_keys_are_published_as_long_as_there_are_any() {
     let api = installed().await;
-    let store = Store::Objects(objects(&api).await);
+    let store = Store::Objects(Box::new(objects(&api).await));
     open(&store, false, Occasion::Start).await.unwrap();
     let made = open(&store, true, Occasion::Start).await.unwrap();
     assert!(!made.new);
@@ -127,9 +131,9 @@ async fn the_slower_of_two_replicas_takes_over_what_the_faster_made() {
 async fn replicas_that_start_together_have_one_authority() {
     let api = installed().await;
     let stores = [
-        Store::Objects(objects(&api).await),
-        Store::Objects(objects(&api).await),
-        Store::Objects(objects(&api).await),
+        Store::Objects(Box::new(objects(&api).await)),
+        Store::Objects(Box::new(objects(&api).await)),
+        Store::Objects(Box::new(objects(&api).await)),
     ];
     let [a, b, c] = &stores;
     let (a, b, c) = tokio::join!(
@@ -179,7 +183,7 @@ async fn a_root_that_is_not_published_counts_as_missing() {
         assert!(stored.issuer.is_some());
     }
     // Files that change under a serving process make no new authority.
-    let store = Store::Objects(store);
+    let store = Store::Objects(Box::new(store));
     let error = open(&store, false, Occasion::Change).await.unwrap_err();
     assert_eq!(error, "root, issuer or key is missing");
 }
@@ -189,10 +193,16 @@ async fn what_is_missing_or_malformed_is_named_without_its_content() {
     let api = Api::start().await.unwrap();
     let store = objects(&api).await;
     let error = store.load().await.map(drop).unwrap_err();
-    assert!(error.starts_with("failed to read Secret dapr-trust-bundle: "), "{error}");
+    assert!(
+        error.starts_with("failed to read Secret dapr-trust-bundle: "),
+        "{error}"
+    );
     api.put(SECRET, json!({"data": {"issuer.key": "hunter2!"}}));
     let error = store.load().await.map(drop).unwrap_err();
-    assert!(error.starts_with("failed to read ConfigMap dapr-trust-bundle: "), "{error}");
+    assert!(
+        error.starts_with("failed to read ConfigMap dapr-trust-bundle: "),
+        "{error}"
+    );
     api.put(CONFIG, json!({}));
     let error = store.load().await.map(drop).unwrap_err();
     assert_eq!(error, "issuer.key of Secret dapr-trust-bundle is no base64");

@@ -24,7 +24,7 @@ pub(crate) enum Saved {
 /// A place of the bundle: a folder, or the objects of a cluster.
 pub(crate) enum Store {
     Files(Files),
-    Objects(Objects),
+    Objects(Box<Objects>),
 }
 
 impl Store {

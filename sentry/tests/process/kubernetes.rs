@@ -233,6 +233,9 @@ async fn what_sentry_cannot_do_without_ends_it_with_the_reason() {
         assert_eq!(process.exit_code(DEADLINE).await.unwrap(), 1);
         let output = process.output();
         let last = output.lines().last().unwrap_or_default();
-        assert!(last.contains("level=fatal") && last.contains(text), "{last}");
+        assert!(
+            last.contains("level=fatal") && last.contains(text),
+            "{last}"
+        );
     }
 }

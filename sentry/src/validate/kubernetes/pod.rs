@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(annotations: serde_json::Value) -> Pod {
+    fn pod(annotations: &serde_json::Value) -> Pod {
         let wire = json!({
             "metadata": {"name": "p", "annotations": annotations},
             "spec": {"serviceAccountName": "sa", "containers": []},
@@ -178,14 +178,14 @@ mod tests {
                 denied("control plane service 'p' cannot have annotation 'dapr.io/app-id'"),
             ),
         ] {
-            let who = pod(annotations.clone()).who(namespace, "p", "dapr");
+            let who = pod(&annotations).who(namespace, "p", "dapr");
             assert_eq!(who, expected, "{annotations} in {namespace}");
         }
     }
 
     #[test]
     fn only_what_decides_is_kept() {
-        let kept = pod(json!({"dapr.io/config": "c", "other": "x"}));
+        let kept = pod(&json!({"dapr.io/config": "c", "other": "x"}));
         assert_eq!(kept.service_account, "sa");
         assert_eq!(kept.config.as_deref(), Some("c"));
         for (spec, domain) in [

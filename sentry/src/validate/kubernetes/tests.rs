@@ -50,7 +50,7 @@ impl Cluster {
             "/apis/dapr.io/v1alpha1/namespaces/shop/configurations/bad",
             json!({"spec": {"accessControl": {"trustDomain": "No Domain"}}}),
         );
-        cluster.pod("shop", "cart-1", json!({"dapr.io/app-id": "cart"}));
+        cluster.pod("shop", "cart-1", &json!({"dapr.io/app-id": "cart"}));
         cluster.known(&bound_to("cart-1"), CARTS);
         cluster
     }
@@ -64,8 +64,12 @@ impl Cluster {
         .await;
     }
 
-    fn pod(&self, namespace: &str, name: &str, annotations: Value) {
-        let account = if namespace == "shop" { "cart-sa" } else { "dapr-sa" };
+    fn pod(&self, namespace: &str, name: &str, annotations: &Value) {
+        let account = if namespace == "shop" {
+            "cart-sa"
+        } else {
+            "dapr-sa"
+        };
         let pod = json!({
             "metadata": {"annotations": annotations},
             "spec": {"serviceAccountName": account},
@@ -96,20 +100,38 @@ impl Cluster {
 #[tokio::test]
 async fn a_pod_gets_the_identity_that_its_annotations_give() {
     let cluster = Cluster::start().await;
-    cluster.pod("shop", "plain-1", json!({}));
+    cluster.pod("shop", "plain-1", &json!({}));
     for config in ["good", "plain", "bad", "none"] {
         let annotations = json!({"dapr.io/app-id": "cart", "dapr.io/config": config});
-        cluster.pod("shop", config, annotations);
+        cluster.pod("shop", config, &annotations);
     }
-    cluster.pod("shop", "dots", json!({"dapr.io/config": ".."}));
-    cluster.pod("shop", "fake", json!({"dapr.io/control-plane": "operator"}));
-    cluster.pod("dapr", "op-1", json!({"dapr.io/control-plane": "operator"}));
+    cluster.pod("shop", "dots", &json!({"dapr.io/config": ".."}));
+    cluster.pod(
+        "shop",
+        "fake",
+        &json!({"dapr.io/control-plane": "operator"}),
+    );
+    cluster.pod(
+        "dapr",
+        "op-1",
+        &json!({"dapr.io/control-plane": "operator"}),
+    );
     cluster.ready().await;
     let get_config = "failed to get configuration";
     for (pod, namespace, id, expected) in [
         ("cart-1", "shop", "cart", Ok("spiffe://public/ns/shop/cart")),
-        ("plain-1", "shop", "plain-1", Ok("spiffe://public/ns/shop/plain-1")),
-        ("good", "shop", "cart", Ok("spiffe://shop.example/ns/shop/cart")),
+        (
+            "plain-1",
+            "shop",
+            "plain-1",
+            Ok("spiffe://public/ns/shop/plain-1"),
+        ),
+        (
+            "good",
+            "shop",
+            "cart",
+            Ok("spiffe://shop.example/ns/shop/cart"),
+        ),
         ("plain", "shop", "cart", Ok("spiffe://public/ns/shop/cart")),
         ("none", "shop", "cart", Err(get_config)),
         ("dots", "shop", "dots", Err(get_config)),
@@ -152,10 +174,19 @@ async fn a_pod_gets_the_identity_that_its_annotations_give() {
             "cart",
             Err("namespace mismatch; received namespace: dapr"),
         ),
-        ("gone-1", "shop", "cart", Err("failed to get pod of identity")),
+        (
+            "gone-1",
+            "shop",
+            "cart",
+            Err("failed to get pod of identity"),
+        ),
     ] {
         let token = bound_to(pod);
-        let own = if pod == "op-1" { "dapr:dapr-sa" } else { "shop:cart-sa" };
+        let own = if pod == "op-1" {
+            "dapr:dapr-sa"
+        } else {
+            "shop:cart-sa"
+        };
         cluster.known(&token, &format!("system:serviceaccount:{own}"));
         let checked = cluster.check(namespace, id, &token).await;
         let checked = checked.as_deref().map_err(String::as_str);
@@ -164,7 +195,10 @@ async fn a_pod_gets_the_identity_that_its_annotations_give() {
     let review = &cluster.api.reviews()[0];
     assert_eq!(
         review["audiences"],
-        json!(["dapr.io/sentry", "spiffe://cluster.local/ns/dapr/dapr-sentry"])
+        json!([
+            "dapr.io/sentry",
+            "spiffe://cluster.local/ns/dapr/dapr-sentry"
+        ])
     );
 }
 
@@ -215,14 +249,14 @@ async fn pods_are_followed() {
     cluster.ready().await;
     let cart = async || cluster.check("shop", "cart", &bound_to("cart-1")).await;
     assert!(cart().await.is_ok());
-    cluster.pod("shop", "cart-1", json!({"dapr.io/app-id": "other"}));
+    cluster.pod("shop", "cart-1", &json!({"dapr.io/app-id": "other"}));
     eventually(DEADLINE, async || {
         anyhow::ensure!(cart().await.is_err(), "the pod's old id is still its own");
         Ok(())
     })
     .await;
     // A pod that was made just now is known at once.
-    cluster.pod("shop", "young", json!({"dapr.io/app-id": "cart"}));
+    cluster.pod("shop", "young", &json!({"dapr.io/app-id": "cart"}));
     cluster.known(&bound_to("young"), CARTS);
     let young = cluster.check("shop", "cart", &bound_to("young")).await;
     assert!(young.is_ok(), "{young:?}");

@@ -72,8 +72,7 @@ pub(super) async fn review(
         },
     };
     let reviewed = client.create(REVIEWS, None, &review).await;
-    let Reviewed { status } =
-        reviewed.map_err(|e| Denied(format!("token review failed: {e}")))?;
+    let Reviewed { status } = reviewed.map_err(|e| Denied(format!("token review failed: {e}")))?;
     account(&status).map_err(Denied)
 }
 
