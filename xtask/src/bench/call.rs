@@ -195,7 +195,9 @@ async fn echo(
 ) -> anyhow::Result<StreamPayload> {
     let mut request = tonic::Request::new(payload.clone());
     if let Some(app_id) = app_id {
-        request.metadata_mut().insert("dapr-app-id", app_id.parse()?);
+        request
+            .metadata_mut()
+            .insert("dapr-app-id", app_id.parse()?);
     }
     client.ready().await?;
     let path = PathAndQuery::from_static("/bench.Echo/Call");

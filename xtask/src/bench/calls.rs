@@ -32,7 +32,8 @@ pub(super) async fn measure(table: &mut Table, span: Duration) -> anyhow::Result
         let floor = Call::http_get(port, "/".to_owned());
         let floor = load::measure(&floor, load, span, &[echo.id()]).await?;
         table.call("bare hyper echo", load, floor, "floor");
-        let nothing = load::measure(&Call::Nothing, load, span_of_nothing(load, span), &own).await?;
+        let nothing =
+            load::measure(&Call::Nothing, load, span_of_nothing(load, span), &own).await?;
         table.call("no call: the load generator itself", load, nothing, "");
         for name in stores.names() {
             let direct = Direct::open(name, folder.path(), redis.as_ref()).await?;

@@ -119,7 +119,9 @@ async fn identity(app_id: &str, tasks: &Tasks) -> anyhow::Result<Security> {
 }
 
 fn addressed<B>(mut request: Request<B>, there: &Authority) -> anyhow::Result<Request<B>> {
-    let path = std::mem::take(request.uri_mut()).into_parts().path_and_query;
+    let path = std::mem::take(request.uri_mut())
+        .into_parts()
+        .path_and_query;
     *request.uri_mut() = at(there, path)?;
     Ok(request)
 }

@@ -16,9 +16,8 @@ pub(super) async fn per_connection(port: u16, pid: u32) -> anyhow::Result<f64> {
     let mut connections = Vec::new();
     for number in 0..CONNECTIONS {
         let connection = connect(port).await;
-        let connection = connection.with_context(|| {
-            format!("connection {number} of {CONNECTIONS}; see `ulimit -n`")
-        })?;
+        let connection = connection
+            .with_context(|| format!("connection {number} of {CONNECTIONS}; see `ulimit -n`"))?;
         connections.push(connection);
     }
     let (after, _) = process::memory(pid)?;
@@ -34,6 +33,9 @@ async fn connect(port: u16) -> anyhow::Result<TcpStream> {
         let more = stream.read_buf(&mut answer).await?;
         ensure!(more > 0, "the sidecar closed a connection");
     }
-    ensure!(answer.starts_with(b"HTTP/1.1 204"), "the sidecar is not healthy");
+    ensure!(
+        answer.starts_with(b"HTTP/1.1 204"),
+        "the sidecar is not healthy"
+    );
     Ok(stream)
 }

@@ -61,7 +61,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 async fn measure(span: Duration, only: Option<Part>) -> anyhow::Result<()> {
     let mut table = Table::default();
     let parts = Part::value_variants();
-    for part in parts.iter().filter(|part| only.is_none_or(|only| only == **part)) {
+    for part in parts
+        .iter()
+        .filter(|part| only.is_none_or(|only| only == **part))
+    {
         match part {
             Part::Memory => memory(&mut table).await?,
             Part::Startup => start(&mut table).await?,

@@ -41,11 +41,14 @@ Known lies:
   and CPU at the maximum.
 - At a fixed rate CPU per call is mostly timers, wake-ups and cold caches; a store that
   answers in less than the empty loop's noise shows 0.
+- At a fixed rate every latency holds what the load generator takes to wake up, which is
+  the row of no call at all; what is added does not.
 - A direct call to the in-memory store never waits, so its callers run one after the other.
 - A direct store shares its event loop with the callers, the sidecar's does not; SQLite has
   threads of its own in both. Redis's own CPU is in no row.
 - gRPC rows use tonic's client, which costs the shared cores more than the HTTP one; real
   apps share one connection where these callers have sixteen.
+- The bare hops have one thread, a sidecar as many as there are processors.
 - One key is always in every cache, and no call has to wait for another machine.
 
 ";

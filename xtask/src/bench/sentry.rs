@@ -25,7 +25,12 @@ impl Sentry {
         std::fs::create_dir(&issuer)?;
         let [port, health, metrics] = free_ports();
         let mut builder = Process::builder(binary("sentry")?)
-            .args(["--listen-address", "127.0.0.1", "--trust-domain", "localhost"])
+            .args([
+                "--listen-address",
+                "127.0.0.1",
+                "--trust-domain",
+                "localhost",
+            ])
             .args(["--config".as_ref(), config.as_os_str()])
             .args(["--issuer-credentials".as_ref(), issuer.as_os_str()]);
         for (flag, port) in [

@@ -9,10 +9,13 @@ use super::{echo, hops};
 #[derive(clap::Subcommand)]
 pub(super) enum Server {
     /// What everything is compared with, and the app that is called.
+    #[command(hide = true)]
     Echo { port: u16 },
     /// The hop that an app calls; it calls the other hop.
+    #[command(hide = true)]
     Near { port: u16, far: u16 },
     /// The hop that calls the app.
+    #[command(hide = true)]
     Far { port: u16, app: u16 },
 }
 

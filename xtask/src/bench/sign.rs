@@ -51,8 +51,7 @@ pub(super) async fn measure(table: &mut Table, span: Duration) -> anyhow::Result
 impl Order {
     /// Its client has an identity already, as whoever renews one.
     async fn new(sentry: &Sentry, tasks: &Tasks) -> anyhow::Result<Self> {
-        let options =
-            Options::from_env(APP_ID, "default", |_| None).map_err(anyhow::Error::msg)?;
+        let options = Options::from_env(APP_ID, "default", |_| None).map_err(anyhow::Error::msg)?;
         let options = Options {
             sentry_address: sentry.address(),
             anchors: Some(AnchorSource::Pem(sentry.anchors().to_owned())),
