@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 use resiliency::{ComponentKind, Policies};
-use resources::configuration::{ConfigurationSpec, MetricRule};
+use resources::configuration::{MetricRule, Metrics};
 use service::metrics::{LATENCY_BUCKETS, Options, Registry};
 
 use crate::api::metrics::{Cardinality, ErrorCodes, GrpcMetrics, HttpMetrics};
@@ -29,30 +29,24 @@ pub(crate) struct Meters {
 }
 
 impl Meters {
-    /// A rule that cannot be compiled is an error, which ends the start.
-    pub(crate) fn new(config: &Config, settings: &ConfigurationSpec) -> Result<Self, String> {
-        let metrics = settings.effective_metrics();
+    /// `registry` is one that was made for the same settings. A rule that cannot be
+    /// compiled is an error, which ends the start.
+    pub(crate) fn new(
+        config: &Config,
+        metrics: &Metrics,
+        registry: Option<Registry>,
+    ) -> Result<Self, String> {
         let buckets = metrics
             .latency_distribution_buckets
             .clone()
             .unwrap_or_default();
-        let mut options = Options::default();
-        let rules = Rule::compile(&metrics.rules)?;
-        if !rules.is_empty() {
-            options = options.rewrite(move |metric, label, value| {
-                let fits = |r: &&Rule| r.metric == metric && r.label == label;
-                let mut of_label = rules.iter().filter(fits).peekable();
-                of_label.peek()?;
-                Some(of_label.fold(value.to_owned(), |value, rule| {
-                    rule.pattern
-                        .replace_all(&value, &rule.replacement)
-                        .into_owned()
-                }))
-            });
-        }
+        let registry = match registry {
+            Some(registry) => registry,
+            None => rewriting(Rule::compile(&metrics.rules)?),
+        };
         Ok(Self {
             enabled: metrics.is_enabled() && config.metrics.is_some(),
-            registry: Registry::with(options),
+            registry,
             app_id: config.app_id.clone(),
             namespace: namespace(config).to_owned(),
             cardinality: Cardinality::new(&metrics.http.clone().unwrap_or_default()),
@@ -127,6 +121,21 @@ impl Meters {
     pub(crate) fn policies(&self) -> Option<Arc<PolicyMetrics>> {
         Some(Arc::new(PolicyMetrics::new(self.on()?, &self.app_id)))
     }
+}
+
+fn rewriting(rules: Vec<Rule>) -> Registry {
+    if rules.is_empty() {
+        return Registry::with(Options::default());
+    }
+    Registry::with(Options::default().rewrite(move |metric, label, value| {
+        let fits = |r: &&Rule| r.metric == metric && r.label == label;
+        let mut of_label = rules.iter().filter(fits).peekable();
+        of_label.peek()?;
+        Some(of_label.fold(value.to_owned(), |value, rule| {
+            let replaced = rule.pattern.replace_all(&value, &rule.replacement);
+            replaced.into_owned()
+        }))
+    }))
 }
 
 /// Rewrites the values of a label before they are recorded.

@@ -8,13 +8,16 @@ use component::Registry;
 use component::resolution::Instance;
 use proto::dapr::runtime::v1 as rt;
 use resiliency::{ComponentKind, Observer, Policies};
-use resources::configuration::{ApiRule, ConfigurationSpec, Handler, Pipeline as Handlers};
+use resources::configuration::{
+    ApiRule, ConfigurationSpec, Handler, Metrics, Pipeline as Handlers,
+};
 use resources::load::read_configurations;
 use security::Security;
 use service::Tasks;
 use service::flags::process_env;
 use service::health::Health;
 use service::log::Handle;
+use service::metrics::Registry as MetricsRegistry;
 use service::signals::{Signal, Signals};
 use telemetry::Tracer;
 use tokio::net::TcpListener;
@@ -56,9 +59,10 @@ pub(crate) enum End {
 pub(crate) async fn until_stopped(config: &Config, log: &Handle) -> Result<End, String> {
     let mut signals =
         Signals::install().map_err(|e| format!("failed to listen for signals: {e}"))?;
+    let mut kept = Kept::default();
     loop {
         let tasks = Tasks::new();
-        let sidecar = Sidecar::start(config, &tasks).await?;
+        let sidecar = Sidecar::start(config, &mut kept, &tasks).await?;
         let next = sidecar.wait(config, &mut signals, log).await;
         if next == Ok(Next::Stop(true)) {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -71,6 +75,17 @@ pub(crate) async fn until_stopped(config: &Config, log: &Handle) -> Result<End, 
             Next::Restart => {}
         }
     }
+}
+
+/// What outlives a restart inside the process: an identity needs no new answer of
+/// Sentry's, who may be away, and counts go on.
+#[derive(Default)]
+struct Kept {
+    /// With the settings that it was made for.
+    registry: Option<(Metrics, MetricsRegistry)>,
+    security: Option<Security>,
+    /// Those of the identity.
+    tasks: Tasks,
 }
 
 /// What follows a running sidecar.
@@ -93,7 +108,7 @@ struct Sidecar {
 }
 
 impl Sidecar {
-    async fn start(config: &Config, tasks: &Tasks) -> Result<Self, String> {
+    async fn start(config: &Config, kept: &mut Kept, tasks: &Tasks) -> Result<Self, String> {
         let start = Instant::now();
         let settings = settings(config)?;
         let listeners = Listeners::bind(config).await?;
@@ -113,7 +128,7 @@ impl Sidecar {
             health.target("grpc-internal-server"),
         );
         let outbound = Health::new().target("outbound");
-        let meters = Meters::new(config, &settings)?;
+        let meters = kept.meters(config, &settings)?;
         if let Some((address, port)) = config.metrics.as_ref().filter(|_| meters.enabled) {
             let ready = health.target("metrics-exporter");
             let listener = service::net::bind(address, *port).await;
@@ -127,7 +142,7 @@ impl Sidecar {
         let exporting = Tasks::new();
         let tracer = tracer(config, &settings, &meters, &exporting)?;
         let identified = health.target("security-provider");
-        let security = security(config, &meters, tasks).await?;
+        let security = kept.security(config, &meters).await?;
         identified.ready();
         let (server_pipeline, app_pipeline) = (Pipeline::default(), Pipeline::default());
         let counts = meters.load();
@@ -474,23 +489,39 @@ fn tracer(
     Ok(Some(tracer))
 }
 
-/// The identity, from Sentry; the text of the error follows the fatal line's head.
-async fn security(config: &Config, meters: &Meters, tasks: &Tasks) -> Result<Security, String> {
-    let identity = &config.identity;
-    let options = security::Options::from_env(&config.app_id, namespace(config), process_env)?;
-    let options = security::Options {
-        control_plane: security::ControlPlane {
-            trust_domain: identity.trust_domain.clone(),
-            namespace: identity.namespace.clone(),
-        },
-        sentry_address: identity.sentry_address.clone(),
-        mtls: identity.mtls,
-        jwt_audiences: identity.jwt_audiences.clone(),
-        metrics: meters.on().cloned(),
-        ..options
-    };
-    let started = Security::start(options, tasks).await;
-    started.map_err(|e| e.to_string())
+impl Kept {
+    fn meters(&mut self, config: &Config, settings: &ConfigurationSpec) -> Result<Meters, String> {
+        let metrics = settings.effective_metrics();
+        let same = self.registry.take().filter(|(of, _)| *of == metrics);
+        let registry = same.map(|(_, registry)| registry);
+        let meters = Meters::new(config, &metrics, registry)?;
+        self.registry = Some((metrics, meters.registry.clone()));
+        Ok(meters)
+    }
+
+    /// The identity, from Sentry; the text of the error follows the fatal line's head.
+    async fn security(&mut self, config: &Config, meters: &Meters) -> Result<Security, String> {
+        if let Some(security) = &self.security {
+            return Ok(security.clone());
+        }
+        let identity = &config.identity;
+        let options = security::Options::from_env(&config.app_id, namespace(config), process_env)?;
+        let options = security::Options {
+            control_plane: security::ControlPlane {
+                trust_domain: identity.trust_domain.clone(),
+                namespace: identity.namespace.clone(),
+            },
+            sentry_address: identity.sentry_address.clone(),
+            mtls: identity.mtls,
+            jwt_audiences: identity.jwt_audiences.clone(),
+            metrics: meters.on().cloned(),
+            ..options
+        };
+        let started = Security::start(options, &self.tasks).await;
+        let security = started.map_err(|e| e.to_string())?;
+        self.security = Some(security.clone());
+        Ok(security)
+    }
 }
 
 fn policies(loader: &Loader, meters: &Meters) -> Policies {

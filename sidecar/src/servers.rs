@@ -1,12 +1,14 @@
 //! The four servers of a sidecar: HTTP, gRPC, public HTTP, and the internal one.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
-use http::Request;
 use proto::dapr::internals::v1::service_invocation_server::ServiceInvocationServer;
 use resources::configuration::ApiLogging;
 use security::Acceptor;
@@ -229,13 +231,12 @@ impl Servers<'_> {
         let server = server
             .max_decoding_message_size(most)
             .max_encoding_message_size(most);
-        let router = tonic::service::Routes::new(server)
-            .prepare()
-            .into_axum_router();
-        let router = router.fallback(move |req: Request<Body>| {
-            let (invoker, access) = (invoker.clone(), access.clone());
-            async move { invoke::proxy::call(&invoker, access.as_ref(), req).await }
-        });
+        let services = PeerServices {
+            server,
+            invoker,
+            access,
+            caller: None,
+        };
         let port = listener.local_addr().map_or(0, |a| a.port());
         let protocol = Protocol::grpc(max_head(self.config));
         let listener = Listener::Tcp(listener);
@@ -244,9 +245,9 @@ impl Servers<'_> {
             "gRPC server listening on pre-bound",
             &listener,
         );
-        let service = move |caller| RouterService {
-            router: router.clone(),
+        let service = move |caller| PeerServices {
             caller,
+            ..services.clone()
         };
         match (listener, acceptor) {
             (Listener::Tcp(listener), Some(acceptor)) => {
@@ -300,20 +301,30 @@ fn max_head(config: &Config) -> usize {
 
 /// The internal services for one connection, whose other end does not change.
 #[derive(Clone)]
-struct RouterService {
-    router: axum::Router,
+struct PeerServices {
+    server: ServiceInvocationServer<peer::Server>,
+    invoker: Invoker,
+    access: Option<AccessList>,
     caller: Option<Caller>,
 }
 
-impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for RouterService {
+impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for PeerServices {
     type Response = Response;
-    type Error = std::convert::Infallible;
-    type Future = <axum::Router as tower::Service<Request<Body>>>::Future;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, mut req: hyper::Request<hyper::body::Incoming>) -> Self::Future {
         if let Some(caller) = &self.caller {
             req.extensions_mut().insert(caller.clone());
         }
-        tower::Service::call(&mut self.router.clone(), req.map(Body::new))
+        let (me, req) = (self.clone(), req.map(Body::new));
+        Box::pin(async move {
+            let ours = req.uri().path().starts_with("/dapr.proto.internals.v1.");
+            Ok(if ours {
+                grpc::served(me.server, req).await
+            } else {
+                invoke::proxy::call(&me.invoker, me.access.as_ref(), req).await
+            })
+        })
     }
 }

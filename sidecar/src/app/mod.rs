@@ -82,6 +82,7 @@ pub(crate) type AppChannel = Measured<Channel>;
 #[derive(Clone)]
 pub(crate) struct App {
     inner: Option<Arc<Inner>>,
+    token: Option<HeaderValue>,
 }
 
 struct Inner {
@@ -108,8 +109,10 @@ impl App {
         metrics: Option<AppMetrics>,
         calls: Option<GrpcMetrics>,
     ) -> Result<Self, String> {
+        let token = HeaderValue::try_from(&config.token).ok();
+        let token = token.filter(|t| !t.is_empty());
         let Some(port) = config.port else {
-            return Ok(Self { inner: None });
+            return Ok(Self { inner: None, token });
         };
         let host = match config.address.as_str() {
             v6 if v6.contains(':') && !v6.starts_with('[') => format!("[{v6}]:{port}"),
@@ -128,9 +131,7 @@ impl App {
         let inner = Inner {
             client: client(protocol, read_buffer, connector.clone()),
             channel: Measured::new(endpoint.connect_with_connector_lazy(connector), calls),
-            token: HeaderValue::try_from(&config.token)
-                .ok()
-                .filter(|t| !t.is_empty()),
+            token: token.clone(),
             permits: config.max_concurrency.map(|n| Arc::new(Semaphore::new(n))),
             health: watch::channel(AppHealth::Unhealthy).0,
             found: AtomicBool::new(false),
@@ -142,6 +143,7 @@ impl App {
         };
         Ok(Self {
             inner: Some(Arc::new(inner)),
+            token,
         })
     }
 
@@ -154,9 +156,10 @@ impl App {
         self.inner.as_ref().map(|inner| inner.protocol)
     }
 
-    /// `APP_API_TOKEN`, as calls to the app carry it.
+    /// `APP_API_TOKEN`, as calls to the app carry it. Calls of URLs do as well,
+    /// even of those who have no app.
     pub(crate) fn token(&self) -> Option<&HeaderValue> {
-        self.inner.as_ref()?.token.as_ref()
+        self.token.as_ref()
     }
 
     /// The current health and its changes; `None` without an app.

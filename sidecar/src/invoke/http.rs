@@ -16,6 +16,10 @@ use crate::api::json;
 use crate::api::trace::Traced;
 use crate::peer::headers;
 
+/// A body of at most this size is kept for another try. Larger ones are sent once,
+/// as those whose size is not known: no body may cost much memory.
+const KEPT: u64 = 4 << 20;
+
 pub(crate) async fn fallback(State(invoker): State<Invoker>, mut req: Request) -> Response {
     let Some(target) = target::of(&mut req) else {
         return errors::no_invoke_target().into_response();
@@ -43,11 +47,8 @@ pub(crate) async fn fallback(State(invoker): State<Invoker>, mut req: Request) -
         trace: traced.map(|t| t.context().clone()),
     };
     let events = wants_events(&parts.headers).then_some(parts.version);
-    let retriable = body.size_hint().exact().is_some();
-    match invoker
-        .call(&target.id, Inbound { head, body }, retriable)
-        .await
-    {
+    let kept = body.size_hint().exact().is_some_and(|size| size <= KEPT);
+    match invoker.call(&target.id, Inbound { head, body }, kept).await {
         Ok(answer) => respond(answer, events),
         Err(failure) => fail(&failure.cause, failure.denied()),
     }

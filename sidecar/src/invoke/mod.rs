@@ -150,7 +150,7 @@ impl Invoker {
     }
 
     /// Calls a method of what `target` names, under its policy. `known` says that
-    /// the whole body was known beforehand and fits into memory.
+    /// the size of the body is known and fit for memory.
     async fn call(&self, target: &str, inbound: Inbound, known: bool) -> Result<Answer, Failure> {
         let me = &*self.inner;
         let policy = me.policy(target, &inbound.head.method);

@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -44,7 +43,15 @@ pub(crate) struct Layers {
 /// The service of one gRPC listener.
 #[derive(Clone)]
 pub(crate) struct GrpcApi {
-    inner: Arc<(Layers, Router)>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    layers: Layers,
+    dapr: DaprServer<Api>,
+    keys: StateKeysServer<Keys>,
+    reflection: Reflection,
+    invoker: Invoker,
 }
 
 impl GrpcApi {
@@ -54,22 +61,19 @@ impl GrpcApi {
         let dapr = DaprServer::new(api)
             .max_decoding_message_size(max_message)
             .max_encoding_message_size(max_message);
-        let reflection = Reflection::default();
-        let router = tonic::service::Routes::new(dapr)
-            .add_service(keys)
-            .prepare()
-            .into_axum_router();
-        let router = router.fallback(move |req: Request| {
-            let (invoker, reflection) = (invoker.clone(), reflection.clone());
-            async move { unknown_method(req, invoker, reflection).await }
-        });
         Self {
-            inner: Arc::new((layers, router)),
+            inner: Arc::new(Inner {
+                layers,
+                dapr,
+                keys,
+                reflection: Reflection::default(),
+                invoker,
+            }),
         }
     }
 
     async fn answer(self, mut req: Request) -> Response {
-        let (layers, router) = self.inner.as_ref();
+        let layers = &self.inner.layers;
         if layers.access.restricts_grpc() && !layers.access.grpc(req.uri().path()) {
             return status(&auth::not_allowed());
         }
@@ -92,10 +96,7 @@ impl GrpcApi {
             let (seen, counted) = metrics.request(req);
             (req, measured) = (counted, Some(seen));
         }
-        let mut response = match router.clone().call(req).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
+        let mut response = self.inner.routed(req).await;
         too_large(response.headers_mut());
         if let Some(span) = span {
             span.end(&mut response);
@@ -121,16 +122,36 @@ impl hyper::service::Service<hyper::Request<Incoming>> for GrpcApi {
     }
 }
 
-/// Reflection, the task hub, or a method of some app that is to be proxied.
-async fn unknown_method(req: Request, invoker: Invoker, reflection: Reflection) -> Response {
-    let path = req.uri().path();
-    if path.starts_with("/grpc.reflection.") {
-        return reflection.call(req).await;
+impl Inner {
+    /// Dapr's own services, reflection, the task hub, or a method of some app that
+    /// is to be proxied. A comparison of names is all the routing there is.
+    async fn routed(&self, req: Request) -> Response {
+        let path = req.uri().path();
+        if path.starts_with("/dapr.proto.runtime.v1.Dapr/") {
+            return served(self.dapr.clone(), req).await;
+        }
+        if path.starts_with("/dapr_rs.state.v1alpha1.StateKeys/") {
+            return served(self.keys.clone(), req).await;
+        }
+        if path.starts_with("/grpc.reflection.") {
+            return self.reflection.call(req).await;
+        }
+        if path.starts_with("/TaskHubSidecarService/") {
+            return status(&absent::actor_state_store().status());
+        }
+        crate::invoke::proxy::call(&self.invoker, None, req).await
     }
-    if path.starts_with("/TaskHubSidecarService/") {
-        return status(&absent::actor_state_store().status());
+}
+
+/// Calls a generated service.
+pub(crate) async fn served<S>(mut service: S, req: Request) -> Response
+where
+    S: Service<Request, Response = http::Response<tonic::body::Body>, Error = Infallible>,
+{
+    match service.call(req).await {
+        Ok(response) => response.map(Body::new),
+        Err(never) => match never {},
     }
-    crate::invoke::proxy::call(&invoker, None, req).await
 }
 
 pub(crate) fn status(status: &Status) -> Response {
