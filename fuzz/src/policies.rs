@@ -47,7 +47,7 @@ pub fn resiliency(data: &[u8]) {
 /// Conditions of circuit breakers, one per line.
 pub fn conditions(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    for line in text.split('\n').take(16).filter(|line| !line.is_empty()) {
+    for line in text.split('\n').take(4).filter(|line| !line.is_empty()) {
         let Some(policy) = breaker(line) else {
             continue;
         };

@@ -64,3 +64,12 @@ fn deep_nesting_is_refused_without_an_overflow() {
     }
     fuzz::documents(bomb.as_bytes());
 }
+
+#[test]
+fn the_resources_of_the_corpus_are_valid() {
+    for data in ["access", "resiliency"].into_iter().flat_map(corpus) {
+        let loaded = resources::load::parse_documents(&data, "corpus.yaml");
+        assert_eq!(loaded.problems, []);
+        assert!(!loaded.resources.is_empty());
+    }
+}
