@@ -7,7 +7,7 @@ use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use http::Request;
 use http::header::CONTENT_LENGTH;
-use service::metrics::{Counter, Family, Histogram, Registry, SIZE_BUCKETS};
+use service::metrics::{Counter, Family, Histogram, Memo, Registry, SIZE_BUCKETS};
 
 use super::Protocol;
 use crate::api::count::counted;
@@ -27,8 +27,15 @@ struct Inner {
     received: Arc<Histogram>,
     latency: Family<Histogram>,
     completed: Family<Counter>,
+    ends: Memo<End>,
     http_probes: Probes,
     grpc_probes: Probes,
+}
+
+/// What is recorded when a call is answered.
+struct End {
+    completed: Arc<Counter>,
+    latency: Arc<Histogram>,
 }
 
 struct Probes {
@@ -96,6 +103,7 @@ impl AppMetrics {
                 "Number of calls to the app.",
                 &LABELS,
             ),
+            ends: Memo::default(),
             http_probes: Probes::new(registry, "http", "status", buckets),
             grpc_probes: Probes::new(registry, "grpc.io", "grpc_client_status", buckets),
         };
@@ -126,11 +134,12 @@ impl AppMetrics {
         let Seen { method, path } = seen;
         let status = response.status();
         let labels = [metrics.app_id.as_str(), method, &path, status.as_str()];
-        metrics.completed.with(&labels).inc();
-        metrics
-            .latency
-            .with(&labels)
-            .observe(start.elapsed().as_secs_f64() * 1000.0);
+        let end = metrics.ends.get(&labels[1..], || End {
+            completed: metrics.completed.with(&labels),
+            latency: metrics.latency.with(&labels),
+        });
+        end.completed.inc();
+        end.latency.observe(start.elapsed().as_secs_f64() * 1000.0);
         if let Some(exact) = response.body().size_hint().exact() {
             metrics.received.observe(exact as f64);
             return response;

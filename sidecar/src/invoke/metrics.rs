@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use service::metrics::{Counter, Family, Histogram, Registry};
+use service::metrics::{Counter, Family, Histogram, Memo, Registry};
 
 /// Cloning is cheap.
 #[derive(Clone)]
@@ -18,6 +18,13 @@ struct Inner {
     answered: Family<Counter>,
     answers: Family<Counter>,
     latency: Family<Histogram>,
+    ends: Memo<End>,
+}
+
+/// What is recorded when another app has answered.
+struct End {
+    answers: Arc<Counter>,
+    latency: Arc<Histogram>,
 }
 
 /// How a call was made, for the label `type`.
@@ -70,6 +77,7 @@ impl InvokeMetrics {
                 &["app_id", "src_app_id", "status"],
                 buckets,
             ),
+            ends: Memo::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -86,10 +94,12 @@ impl InvokeMetrics {
         let me = &*self.inner;
         let code = code.to_string();
         let labels = [&*me.app_id, from, &code, shape.as_str()];
-        me.answers.with(&labels).inc();
-        me.latency
-            .with(&labels[..3])
-            .observe(start.elapsed().as_secs_f64() * 1000.0);
+        let end = me.ends.get(&labels[1..], || End {
+            answers: me.answers.with(&labels),
+            latency: me.latency.with(&labels[..3]),
+        });
+        end.answers.inc();
+        end.latency.observe(start.elapsed().as_secs_f64() * 1000.0);
     }
 
     pub(crate) fn received(&self, from: &str) {
