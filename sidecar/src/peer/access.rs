@@ -106,7 +106,7 @@ impl AccessList {
                 ));
             }
             let operations = policy.operations.iter().map(|o| {
-                let verbs = o.http_verb.iter().cloned().collect();
+                let verbs = o.http_verb.clone();
                 let name = if http {
                     o.name.to_lowercase()
                 } else {
