@@ -17,6 +17,9 @@ use crate::load;
 use crate::policy_metrics::PolicyMetrics;
 use crate::run::namespace;
 
+const CARDINALITY: &str = "The default value for 'spec.metric.http.increasedCardinality' will \
+                           change to 'false' in Dapr 1.15 or later";
+
 pub(crate) struct Meters {
     pub(crate) enabled: bool,
     pub(crate) registry: Registry,
@@ -44,8 +47,14 @@ impl Meters {
             Some(registry) => registry,
             None => rewriting(Rule::compile(&metrics.rules)?),
         };
+        let enabled = metrics.is_enabled() && config.metrics.is_some();
+        if enabled && metrics.increased_cardinality().is_none() {
+            // Upstream says so once for each of the two that measure.
+            tracing::warn!(target: "dapr.runtime.diagnostics", "{CARDINALITY}");
+            tracing::warn!(target: "dapr.runtime.http", "{CARDINALITY}");
+        }
         Ok(Self {
-            enabled: metrics.is_enabled() && config.metrics.is_some(),
+            enabled,
             registry,
             app_id: config.app_id.clone(),
             namespace: namespace(config).to_owned(),

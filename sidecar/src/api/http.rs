@@ -119,7 +119,7 @@ impl HttpApi {
         let span = match &layers.tracer {
             Some(tracer) => match trace::http(tracer, &mut req) {
                 Ok(span) => span,
-                Err(refused) => return refused,
+                Err(e) => return text_response(StatusCode::BAD_REQUEST, e.to_string()),
             },
             None => None,
         };

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use parking_lot::Mutex;
 use proto::dapr::runtime::v1 as rt;
 use telemetry::attributes::{GrpcCall, Hop, HttpCall, Operation, grpc_error, is_traced};
-use telemetry::baggage::Baggage;
+use telemetry::baggage::{Baggage, InvalidBaggage};
 use telemetry::{Kind, Span, TraceContext, Tracer, headers};
 use tonic::Status;
 
-use super::error::text_response;
 use super::http::Peer;
 
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
@@ -129,12 +128,11 @@ struct Seen {
 
 /// Begins the span of an HTTP call; `None` for those that are not traced. A
 /// malformed baggage is refused.
-pub(crate) fn http(tracer: &Tracer, req: &mut Request) -> Result<Option<HttpSpan>, Response> {
+pub(crate) fn http(tracer: &Tracer, req: &mut Request) -> Result<Option<HttpSpan>, InvalidBaggage> {
     if !is_traced(req.uri().path()) {
         return Ok(None);
     }
-    let baggage = Baggage::read(req.headers())
-        .map_err(|e| text_response(StatusCode::BAD_REQUEST, e.to_string()))?;
+    let baggage = Baggage::read(req.headers())?;
     let parent = headers::from_http(req.headers());
     let name = || req.uri().path().to_owned();
     let span = tracer.start(parent.as_ref(), Kind::Client, name);

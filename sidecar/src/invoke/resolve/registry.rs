@@ -215,7 +215,10 @@ mod tests {
             registry.find("a").unwrap();
             registry.seen.lock().is_some()
         };
-        let settled = async || anyhow::Ok(anyhow::ensure!(rests(), "still young"));
+        let settled = async || {
+            anyhow::ensure!(rests(), "still young");
+            Ok(())
+        };
         testkit::eventually(testkit::DEADLINE, settled).await;
         let _two = registry.register(&entry("a", 2, me)).unwrap();
         assert_eq!(registry.find("a").unwrap().len(), 2);
