@@ -11,6 +11,7 @@ use tokio::net::lookup_host;
 use crate::validate::kubernetes::CONFIGURATIONS;
 
 const SCOPE: &str = "dapr.sentry";
+const SECURITY: &str = "dapr.runtime.security";
 /// How long the cluster's domain is looked for.
 const LOOK: Duration = Duration::from_secs(2);
 const RESOLVER: &str = "/etc/resolv.conf";
@@ -23,10 +24,10 @@ pub(crate) async fn enter(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Client, String> {
     let uid = rustix::process::getuid().as_raw();
-    tracing::info!(target: SCOPE, "Running in Kubernetes environment as user {uid}");
+    tracing::info!(target: SECURITY, "Running in Kubernetes environment as user {uid}");
     let skip = env("DAPR_UNSAFE_SKIP_CONTAINER_UID_GID_CHECK");
     if skip.is_some_and(|value| value == "true") {
-        tracing::warn!(target: SCOPE, "Skipping container UID/GID check due to env override.");
+        tracing::warn!(target: SECURITY, "Skipping container UID/GID check due to env override.");
     } else if uid == 0 {
         return Err(security::Error::Root.to_string());
     }

@@ -174,8 +174,12 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
             .map_err(|e| Error::unreachable(&e))?;
-        let answer = self.inner.send(request).await;
-        let (head, body) = answer.map_err(|e| Error::unreachable(&e))?.into_parts();
+        let answer = self.inner.send(request).await.map_err(|e| match e {
+            // The client's own name for it says nothing.
+            kube::Error::Service(e) => Error::unreachable(&*e),
+            e => Error::unreachable(&e),
+        });
+        let (head, body) = answer?.into_parts();
         Ok((head.status, body))
     }
 }

@@ -17,8 +17,8 @@ use crate::list::Head;
 use crate::{Cache, Change, Error, Key};
 
 const SCOPE: &str = "dapr.kubernetes";
-/// How long the server is asked to keep a watch open.
-const WATCH: Duration = Duration::from_secs(290);
+/// How long the server is asked to keep a watch open; a dead connection is noticed by then.
+const WATCH: Duration = Duration::from_secs(120);
 /// The same for a server without versions: only its lists tell what is gone.
 const BLIND: Duration = Duration::from_secs(30);
 /// How much longer it may take to close the watch.

@@ -27,8 +27,6 @@ pub struct Manners {
     pub forgets_versions: bool,
     /// It answers everything with 500.
     pub fails: bool,
-    /// It answers watches and never sends anything.
-    pub silent_watches: bool,
 }
 
 /// A running server; it ends when it is dropped.
@@ -324,10 +322,8 @@ impl State {
             }
             let mut seen = from;
             loop {
-                let new = match self.events(&collection, &mut seen, era) {
-                    Some(new) if !manners.silent_watches => new,
-                    Some(_) => Vec::new(),
-                    None => return,
+                let Some(new) = self.events(&collection, &mut seen, era) else {
+                    return;
                 };
                 for event in new {
                     if sender.send(line(&event)).await.is_err() || manners.closes_watches {

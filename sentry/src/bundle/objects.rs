@@ -6,6 +6,7 @@
 //! wins, and the others take over what it made.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine;
@@ -99,7 +100,7 @@ impl Objects {
             jwt_key,
             jwks,
         } = paths;
-        let name = |path: &std::path::PathBuf| {
+        let name = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default();
             name.to_string_lossy().into_owned()
         };
@@ -127,6 +128,12 @@ impl Objects {
             if whole && !published && patient && Instant::now() < end {
                 sleep(POLL).await;
                 continue;
+            }
+            if whole && !published {
+                tracing::warn!(
+                    target: "dapr.sentry.ca",
+                    "ConfigMap {NAME} does not have the root of Secret {NAME}: it counts as missing"
+                );
             }
             *self.seen.lock() = Some(seen);
             stored.root = stored.root.filter(|_| published);

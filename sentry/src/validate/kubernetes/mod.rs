@@ -7,6 +7,7 @@ mod tests;
 mod token;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s::{Cache, Client, Kind};
 use proto::dapr::sentry::v1::SignCertificateRequest;
@@ -33,6 +34,8 @@ pub(crate) const CONFIGURATIONS: Kind = Kind {
 };
 /// How many tokens are reviewed at a time: anybody can ask for it.
 const REVIEWS: usize = 64;
+/// How long a request waits for its turn; clients give up after three seconds.
+const TURN: Duration = Duration::from_secs(3);
 
 /// Checks who a pod is.
 #[derive(Debug)]
@@ -92,8 +95,10 @@ impl KubernetesValidator {
             return Err(denied("validator not ready"));
         }
         let account = {
-            let turn = self.turns.acquire().await;
-            let _turn = turn.map_err(|_| denied("validator not ready"))?;
+            let turn = tokio::time::timeout(TURN, self.turns.acquire()).await;
+            let Ok(Ok(_turn)) = turn else {
+                return Err(denied("token review failed: there are too many at a time"));
+            };
             token::review(&self.client, &request.token, &self.own.to_string()).await?
         };
         let namespace = account.namespace.as_str();
