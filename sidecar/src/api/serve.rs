@@ -86,6 +86,31 @@ impl Protocol {
     }
 }
 
+/// What answers the requests of a connection.
+pub(crate) trait Serves:
+    hyper::service::Service<
+        hyper::Request<Incoming>,
+        Response = Response,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Serves for S where
+    S: hyper::service::Service<
+            hyper::Request<Incoming>,
+            Response = Response,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Send
+        + Sync
+        + 'static
+{
+}
+
 /// Accepts until the tasks are told to end; every connection is a task of its
 /// own, so that a slow one holds up nobody.
 pub(crate) fn serve<S>(
@@ -94,11 +119,7 @@ pub(crate) fn serve<S>(
     tasks: &Tasks,
     service: impl Fn(Option<IpAddr>) -> S + Send + Sync + 'static,
 ) where
-    S: hyper::service::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible>
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     let connections = tasks.clone();
     tasks.spawn("listener", async move {
@@ -124,11 +145,7 @@ pub(crate) fn serve_identified<S>(
     tasks: &Tasks,
     service: impl Fn(SpiffeId) -> S + Clone + Send + Sync + 'static,
 ) where
-    S: hyper::service::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible>
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     let connections = tasks.clone();
     tasks.spawn("listener", async move {
@@ -171,11 +188,7 @@ async fn accept(listener: &Listener) -> Accepted {
 fn connection<S, IO>(tasks: &Tasks, protocol: &Protocol, stream: IO, service: S)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: hyper::service::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible>
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     let (protocol, end) = (protocol.clone(), tasks.token());
     tasks.spawn("connection", async move {
@@ -187,11 +200,7 @@ where
 async fn converse<S, IO>(protocol: &Protocol, stream: IO, service: S, end: &CancellationToken)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: hyper::service::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible>
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     let served = protocol.0.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);
