@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::Method;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
     api::{self, Sidecar},
@@ -14,6 +15,20 @@ use crate::{
 
 /// Longer than any sensible method; what takes longer should not be called by hand.
 const DEADLINE: Duration = Duration::from_secs(300);
+
+/// What no address may hold as it is. A method may have a query, and escapes of its own.
+const UNFIT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +52,7 @@ pub(crate) struct Args {
     data: Option<String>,
 
     /// A file with the data to send
-    #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "data")]
+    #[arg(short = 'f', long, value_name = "FILE")]
     data_file: Option<PathBuf>,
 
     /// The HTTP verb
@@ -67,6 +82,7 @@ pub(crate) async fn execute(args: &Args, report: Report) -> Result<u8> {
 async fn send(args: &Args, verb: Method, body: Bytes) -> Result<Bytes> {
     let api = find(&args.app_id, args.unix_domain_socket.as_deref()).await?;
     let path = format!("/v1.0/invoke/{}/method/{}", args.app_id, args.method);
+    let path = utf8_percent_encode(&path, UNFIT).to_string();
     let answer = api
         .call(verb, &path, Some("application/json"), body, DEADLINE)
         .await?;
@@ -91,7 +107,8 @@ pub(crate) async fn find(app_id: &str, socket_dir: Option<&str>) -> Result<Sidec
 /// The data given on the command line or in a file; nothing when there is neither.
 pub(crate) fn payload(data: Option<&String>, file: Option<&PathBuf>) -> Result<Bytes> {
     match (data, file) {
-        (Some(data), _) => Ok(data.clone().into()),
+        (Some(_), Some(_)) => bail!("only one of --data and --data-file may be given"),
+        (Some(data), None) => Ok(data.clone().into()),
         (None, Some(file)) => {
             let data = std::fs::read(file)
                 .with_context(|| format!("error reading payload from {}", file.display()))?;

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     data: Option<String>,
 
     /// A file with the message
-    #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "data")]
+    #[arg(short = 'f', long, value_name = "FILE")]
     data_file: Option<PathBuf>,
 
     /// Metadata of the message, a JSON object of texts

@@ -68,6 +68,7 @@ async fn verbs_data_and_answers_pass_unchanged() {
         "/a/b?x=1&y=%20",
         "",
     );
+    check(&["-m", "a b", "-v", "GET"], "GET", "/a%20b", "");
     check(&["-m", "moved", "--verb", "DELETE"], "DELETE", "/moved", "");
 
     let bytes = invoke(&["-m", "bytes"]);
@@ -90,8 +91,8 @@ async fn verbs_data_and_answers_pass_unchanged() {
     fails(&["-m", "refused"], 1, "409 Conflict: not today");
     fails(
         &["-m", "x", "-d", "1", "-f", "data.json"],
-        255,
-        "cannot be used with",
+        1,
+        "only one of --data and --data-file",
     );
     fails(
         &["-m", "x", "-f", "gone.json"],
