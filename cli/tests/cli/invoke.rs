@@ -7,7 +7,8 @@ use testkit::{App, DEADLINE, Response};
 
 use crate::tool::{dapr, home, id, run, text};
 
-#[tokio::test]
+// The application answers while this waits for the tool.
+#[tokio::test(flavor = "multi_thread")]
 async fn verbs_data_and_answers_pass_unchanged() {
     let Some(home) = home() else { return };
     let home = home.path();
