@@ -12,7 +12,8 @@ use crate::keys::SigningKey;
 use crate::metrics::Metrics;
 use crate::tls::Certificate;
 
-/// How often it is looked at whether a new one is due.
+/// The longest time until it is looked at again whether a new one is due: a clock
+/// may be set forward.
 const LOOK: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -50,13 +51,14 @@ pub(crate) fn start(
     let current = certificate.clone();
     let end = tasks.token();
     tasks.spawn("own certificate", async move {
-        let (mut renew, mut wait) = (first.renew, LOOK);
+        let mut renew = first.renew;
+        let mut wait = until(renew);
         loop {
             tokio::select! {
                 () = end.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            wait = LOOK;
+            wait = until(renew);
             if clock::now() < renew {
                 continue;
             }
@@ -65,7 +67,10 @@ pub(crate) fn start(
                 done.map(|()| new.renew).map_err(|e| e.to_string())
             });
             match replaced {
-                Ok(next) => renew = next,
+                Ok(next) => {
+                    renew = next;
+                    wait = until(renew);
+                }
                 Err(e) => {
                     tracing::error!(target: "dapr.sentry", "Failed to renew own certificate: {e}");
                     wait = RETRY;
@@ -74,4 +79,23 @@ pub(crate) fn start(
         }
     });
     Ok(certificate)
+}
+
+/// How long to wait for a moment, given in Unix seconds.
+fn until(moment: i64) -> Duration {
+    let seconds = u64::try_from(moment - clock::now()).unwrap_or(0);
+    LOOK.min(Duration::from_secs(seconds.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_life_is_looked_at_more_often() {
+        let now = clock::now();
+        assert_eq!(until(now - 100), Duration::from_secs(1));
+        assert!(until(now + 5) <= Duration::from_secs(5));
+        assert_eq!(until(now + 100_000), LOOK);
+    }
 }

@@ -24,7 +24,7 @@ use tonic::{Code, Status};
 use self::external::External;
 use self::local::{Answer, Head, Inbound};
 pub(crate) use self::metrics::{InvokeMetrics, Shape};
-use self::remote::Attempt;
+use self::remote::{Attempt, Framed};
 use self::resolve::{Address, Resolver};
 use crate::app::App;
 use crate::peer::{Peer, Pool};
@@ -49,6 +49,7 @@ struct Inner {
     /// Of this host, for the forwarding headers.
     address: String,
     hostname: String,
+    forwarded: String,
     max_message: usize,
     metrics: Option<InvokeMetrics>,
     policies: Policies,
@@ -131,6 +132,12 @@ impl Invoker {
             tracer,
         } = parts;
         let hostname = service::log::hostname();
+        let shown = if address.contains(':') {
+            format!("\"[{address}]\"")
+        } else {
+            address.clone()
+        };
+        let forwarded = format!("for={shown};by={shown};host={hostname}");
         Self {
             inner: Arc::new(Inner {
                 app_id,
@@ -141,6 +148,7 @@ impl Invoker {
                 external,
                 address,
                 hostname,
+                forwarded,
                 max_message: max_message.max(LEAST_MESSAGE),
                 metrics,
                 policies,
@@ -306,10 +314,11 @@ impl Inner {
             self.policies.builtin(Builtin::ServiceRetries)
         };
         let tries = AtomicU32::new(0);
-        let (head, body, counted) = (&head, &body, &tries);
+        let call = self.framed(id, head, body);
+        let (call, counted) = (&call, &tries);
         let attempt = || async move {
             counted.fetch_add(1, Ordering::Relaxed);
-            self.whole(id, namespace, head, body).await
+            self.whole(id, namespace, call).await
         };
         let classify = |result: &Result<Answer, Failure>| match result {
             Ok(_) => Verdict::Success,
@@ -330,21 +339,14 @@ impl Inner {
 
     /// One try with a body that is in memory: as a stream, or in one message for a
     /// peer from before the streaming call.
-    async fn whole(
-        &self,
-        id: &str,
-        namespace: &str,
-        head: &Head,
-        body: &Bytes,
-    ) -> Result<Answer, Failure> {
+    async fn whole(&self, id: &str, namespace: &str, call: &Framed) -> Result<Answer, Failure> {
         let address = self.resolver.resolve(id, namespace).await?;
         let peer = peer(&address, id, namespace);
-        let copy = head.with(Body::from(body.clone()));
-        let mut result = self.attempt(peer, copy).await;
+        let mut result = self.attempt_framed(peer, call).await;
         if let Err(Attempt::Status(status)) = &result
             && status.code() == Code::Unimplemented
         {
-            result = self.unary(peer, head.clone(), body.clone()).await;
+            result = self.unary(peer, call).await;
         }
         result.map_err(|e| match e {
             Attempt::Other(cause) => cause.into(),

@@ -8,7 +8,7 @@ use proto::dapr::common::v1::StreamPayload;
 
 /// Largest chunk that is sent. Upstream sends 2 KiB and takes any size up to the
 /// message limit; larger chunks save most of the cost of a large body.
-const CHUNK: usize = 64 * 1024;
+pub(crate) const CHUNK: usize = 64 * 1024;
 
 /// The chunks of a body, from sequence number 0.
 pub(crate) fn chunks(

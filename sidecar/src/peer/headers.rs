@@ -1,6 +1,6 @@
 //! Headers as the internal API carries them: a map of names to lists of texts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -141,38 +141,51 @@ pub(crate) fn from_grpc(metadata: &MetadataMap) -> Metadata {
 
 /// What is left out on the way to an HTTP app or client: names of one hop, those
 /// that `Connection` lists, and the length, which the transport sets.
-fn dropped(metadata: &Metadata) -> BTreeSet<String> {
-    let connection = metadata
-        .iter()
-        .filter(|(key, _)| key.eq_ignore_ascii_case("connection"));
-    let listed = connection
-        .flat_map(|(_, list)| &list.values)
-        .flat_map(|value| value.split(','));
-    let listed = listed.map(|name| name.trim().to_ascii_lowercase());
-    let fixed = HOP_BY_HOP
-        .iter()
-        .chain(&["destination-app-id", "content-type", "content-length"]);
-    fixed.map(|name| (*name).to_owned()).chain(listed).collect()
+struct Dropped(Vec<String>);
+
+impl Dropped {
+    fn of(metadata: &Metadata) -> Self {
+        let connection = metadata
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case("connection"));
+        let listed = connection
+            .flat_map(|(_, list)| &list.values)
+            .flat_map(|value| value.split(','));
+        Self(listed.map(|name| name.trim().to_owned()).collect())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let fixed =
+            HOP_BY_HOP
+                .iter()
+                .chain(&["destination-app-id", "content-type", "content-length"]);
+        let mut all = fixed.copied().chain(self.0.iter().map(String::as_str));
+        all.any(|dropped| dropped.eq_ignore_ascii_case(name))
+    }
 }
 
 /// The headers of a request to an HTTP app or of an answer to an HTTP client.
 /// What is no valid header is left out.
 pub(crate) fn to_http(metadata: Metadata) -> HeaderMap {
-    let dropped = dropped(&metadata);
+    let dropped = Dropped::of(&metadata);
     let mut out = HeaderMap::with_capacity(metadata.len());
     for (key, list) in metadata {
-        let key = key.to_ascii_lowercase();
-        if dropped.contains(&key) || key.ends_with("-bin") {
+        if dropped.has(&key) {
             continue;
         }
         let name = match key.strip_prefix(':') {
-            Some(pseudo @ ("method" | "scheme" | "path" | "authority")) => format!("dapr-{pseudo}"),
-            _ if key.starts_with("grpc-") => format!("dapr-{key}"),
-            _ => key,
+            Some(pseudo @ ("method" | "scheme" | "path" | "authority")) => {
+                HeaderName::try_from(format!("dapr-{pseudo}"))
+            }
+            _ => HeaderName::try_from(&*key),
         };
-        let Ok(name) = HeaderName::try_from(name) else {
-            continue;
+        let Ok(name) = name else { continue };
+        let name = match name.as_str() {
+            bin if bin.ends_with("-bin") => continue,
+            grpc if grpc.starts_with("grpc-") => HeaderName::try_from(format!("dapr-{grpc}")),
+            _ => Ok(name),
         };
+        let Ok(name) = name else { continue };
         let most = if name == "baggage" { 1 } else { usize::MAX };
         for value in list.values.into_iter().take(most) {
             if let Ok(value) = HeaderValue::try_from(value) {
@@ -232,11 +245,8 @@ pub(crate) fn to_grpc(metadata: Metadata) -> MetadataMap {
 /// An app's answer as it travels back.
 pub(crate) fn from_answer(headers: &HeaderMap) -> Metadata {
     let mut out = from_http(headers);
-    let dropped = dropped(&out);
-    out.retain(|key, _| {
-        let key = key.to_ascii_lowercase();
-        key == "content-type" || !dropped.contains(&key)
-    });
+    let dropped = Dropped::of(&out);
+    out.retain(|key, _| key == "Content-Type" || !dropped.has(key));
     out
 }
 

@@ -8,7 +8,7 @@ pub(crate) mod headers;
 mod pool;
 mod server;
 
-pub(crate) use self::body::{Incoming, chunks};
+pub(crate) use self::body::{CHUNK, Incoming, chunks};
 pub(crate) use self::dial::Dialer;
 pub(crate) use self::pool::{Line, Peer, Pool};
 pub(crate) use self::server::{Server, Tracing};

@@ -68,8 +68,8 @@ impl Resolver {
     pub(crate) async fn resolve(&self, id: &str, namespace: &str) -> Result<Address, String> {
         let me = &*self.inner;
         if let Some(registry) = &me.registry {
-            // A stat or two of what the kernel has in memory: shorter than the way
-            // to another thread.
+            // At most a few small files that the kernel has in memory: shorter than
+            // the way to another thread.
             match registry.find(id) {
                 Ok(found) => {
                     if let Some(address) = me.choice.pick(&found) {
@@ -104,6 +104,9 @@ impl Resolver {
     /// An address that did not answer is not given out again while others are left.
     pub(crate) fn failed(&self, id: &str, namespace: &str, address: &str) {
         self.inner.choice.failed(address);
+        if let Some(registry) = &self.inner.registry {
+            registry.forget();
+        }
         let key = (namespace.to_owned(), id.to_owned());
         self.inner.held.lock().remove(&key);
     }

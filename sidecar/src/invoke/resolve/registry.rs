@@ -7,16 +7,15 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// A file larger than this is not one of ours.
 const LARGEST: u64 = 16 * 1024;
-/// A file that comes this soon after a change of the folder may leave its time of
-/// change as it is: what was read in that time is not kept.
-const SETTLED: Duration = Duration::from_millis(50);
+/// For how long what was read of an app holds: a call must not cost a system call.
+const HELD: Duration = Duration::from_secs(1);
 
 /// What a sidecar says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -34,9 +33,9 @@ pub(crate) struct Registry {
     seen: Arc<Mutex<Option<Seen>>>,
 }
 
-/// The folder as it was when it last changed.
+/// The folder as it was when it was read.
 struct Seen {
-    changed: SystemTime,
+    at: Instant,
     /// By app id.
     entries: HashMap<String, Vec<Entry>>,
 }
@@ -106,24 +105,29 @@ impl Registry {
         ))
     }
 
-    /// The addresses of the live sidecars of an app. While the folder does not
-    /// change, its files are not read again.
+    /// The addresses of the live sidecars of an app. Those of an app that is known
+    /// are read again after a second, or when one of them did not answer.
     pub(crate) fn find(&self, id: &str) -> io::Result<Vec<String>> {
-        let changed = match fs::symlink_metadata(&self.folder) {
-            Ok(found) => found.modified()?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(e),
-        };
         let mut seen = self.seen.lock();
-        if let Some(seen) = seen.as_ref().filter(|s| s.changed == changed) {
-            return Ok(live(seen.entries.get(id)));
+        if let Some(seen) = seen.as_ref().filter(|s| s.at.elapsed() < HELD)
+            && let Some(entries) = seen.entries.get(id)
+        {
+            return Ok(addresses(entries));
         }
-        self.trusted()?;
+        match fs::symlink_metadata(&self.folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            _ => self.trusted()?,
+        }
         let entries = self.read()?;
-        let found = live(entries.get(id));
-        let settled = changed.elapsed().is_ok_and(|age| age > SETTLED);
-        *seen = settled.then_some(Seen { changed, entries });
+        let found = entries.get(id).map(|e| addresses(e)).unwrap_or_default();
+        let at = Instant::now();
+        *seen = Some(Seen { at, entries });
         Ok(found)
+    }
+
+    /// An address of it was wrong.
+    pub(crate) fn forget(&self) {
+        *self.seen.lock() = None;
     }
 
     fn read(&self) -> io::Result<HashMap<String, Vec<Entry>>> {
@@ -143,10 +147,8 @@ impl Registry {
     }
 }
 
-fn live(entries: Option<&Vec<Entry>>) -> Vec<String> {
-    let entries = entries.map(Vec::as_slice).unwrap_or_default();
-    let live = entries.iter().filter(|e| alive(e.pid));
-    live.map(|e| e.address.clone()).collect()
+fn addresses(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(|e| e.address.clone()).collect()
 }
 
 /// `None` for what is being written, was just removed, or is not ours.
@@ -201,27 +203,27 @@ mod tests {
         fs::write(Path::new(&path).join("rubbish.json"), b"{").unwrap();
         assert_eq!(find("a"), ["127.0.0.1:1", "127.0.0.1:2"]);
         drop(two);
+        registry.forget();
         assert_eq!(find("a"), ["127.0.0.1:1"]);
     }
 
-    #[tokio::test]
-    async fn a_folder_that_rests_is_not_read_again_and_a_change_is_seen() {
+    #[test]
+    fn a_known_app_is_not_looked_for_again_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("apps").display().to_string();
         let registry = Registry::new(&|_| Some(path.clone()));
         let me = std::process::id();
-        let _one = registry.register(&entry("a", 1, me)).unwrap();
-        let rests = || {
-            registry.find("a").unwrap();
-            registry.seen.lock().is_some()
-        };
-        let settled = async || {
-            anyhow::ensure!(rests(), "still young");
-            Ok(())
-        };
-        testkit::eventually(testkit::DEADLINE, settled).await;
-        let _two = registry.register(&entry("a", 2, me)).unwrap();
-        assert_eq!(registry.find("a").unwrap().len(), 2);
+        let one = registry.register(&entry("a", 1, me)).unwrap();
+        assert_eq!(registry.find("a").unwrap(), ["127.0.0.1:1"]);
+        drop(one);
+        let _new = registry.register(&entry("b", 2, me)).unwrap();
+        assert_eq!(registry.find("a").unwrap(), ["127.0.0.1:1"]);
+        // Another app is found as soon as it is there.
+        assert_eq!(registry.find("b").unwrap(), ["127.0.0.1:2"]);
+        assert_eq!(registry.find("a").unwrap(), [""; 0]);
+        let _again = registry.register(&entry("b", 3, me)).unwrap();
+        registry.forget();
+        assert_eq!(registry.find("b").unwrap().len(), 2);
     }
 
     #[test]
