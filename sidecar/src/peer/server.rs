@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use axum::body::Body;
+use futures_util::FutureExt;
 use futures_util::stream::{self, Stream, StreamExt};
 use http_body_util::BodyExt;
 use proto::dapr::common::v1::http_extension::Verb;
@@ -207,17 +208,25 @@ impl ServiceInvocation for Server {
         let called = self.call(caller_of(&extensions), span.as_ref(), head, body);
         let called = called.await;
         let (head, body) = ended(span.as_mut(), called)?.into_wire();
-        let head = wire::InternalInvokeResponseStream {
-            response: Some(head),
-            payload: None,
-        };
-        let rest = chunks(body).map(|chunk| match chunk {
+        let message = |chunk| match chunk {
             Ok(payload) => Ok(wire::InternalInvokeResponseStream {
                 response: None,
                 payload: Some(payload),
             }),
             Err(e) => Err(Status::internal(format!("error invoking app channel: {e}"))),
-        });
+        };
+        // What is there of the body already travels with the head.
+        let mut rest = Box::pin(chunks(body).fuse());
+        let (payload, broken) = match rest.next().now_or_never().flatten() {
+            Some(Ok(payload)) => (Some(payload), None),
+            Some(Err(e)) => (None, Some(message(Err(e)))),
+            None => (None, None),
+        };
+        let head = wire::InternalInvokeResponseStream {
+            response: Some(head),
+            payload,
+        };
+        let rest = stream::iter(broken).chain(rest.map(message));
         let answers = stream::once(std::future::ready(Ok(head))).chain(rest);
         Ok(told(Box::pin(answers) as Answers, span.as_ref()))
     }
