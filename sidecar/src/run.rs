@@ -147,7 +147,8 @@ impl Sidecar {
         let (server_pipeline, app_pipeline) = (Pipeline::default(), Pipeline::default());
         let counts = meters.load();
         let pipelines = (&server_pipeline, &app_pipeline);
-        let loader = loader(config, &settings, pipelines, counts, tasks)?;
+        let types = Arc::new(types());
+        let loader = loader(config, &settings, types.clone(), pipelines, counts, tasks)?;
         let policies = policies(&loader, &meters);
         let app = App::new(
             &config.app,
@@ -169,7 +170,7 @@ impl Sidecar {
         let registration = register(&neighbours, &instance);
         let resolution = settings.name_resolution.clone().unwrap_or_default();
         let env = resolver_env(config, tasks);
-        let resolver = resolve::open(&resolution, &types(), neighbours, env, instance).await;
+        let resolver = resolve::open(&resolution, &types, neighbours, env, instance).await;
         let max_message = config.max_body.unwrap_or(usize::MAX);
         let invoker = Invoker::new(Parts {
             app_id: config.app_id.clone(),
@@ -442,6 +443,7 @@ fn types() -> Registry {
 fn loader(
     config: &Config,
     settings: &ConfigurationSpec,
+    registry: Arc<Registry>,
     (server, app): (&Pipeline, &Pipeline),
     counts: Option<load::Counts>,
     tasks: &Tasks,
@@ -458,7 +460,7 @@ fn loader(
         app_id: config.app_id.clone(),
         namespace: config.namespace.clone(),
         denied: settings.denied_components().to_vec(),
-        registry: types(),
+        registry,
         pipelines: vec![
             (server.clone(), "server", handlers(&settings.http_pipeline)),
             (app.clone(), "app", handlers(&settings.app_http_pipeline)),

@@ -1,7 +1,7 @@
 //! The HTTP API: routes of all blocks behind one chain of layers.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -234,12 +234,12 @@ fn cap(req: Request, max: usize) -> Request {
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) api: HttpApi,
-    pub(crate) peer: Option<IpAddr>,
+    pub(crate) peer: Option<SocketAddr>,
 }
 
 /// The address of the client, for middleware and spans.
 #[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 impl hyper::service::Service<hyper::Request<Incoming>> for Connection {
     type Response = Response;

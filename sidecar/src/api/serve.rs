@@ -1,7 +1,7 @@
 //! Listeners and connections of the API servers.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ pub(crate) fn serve<S>(
     listener: Listener,
     protocol: Protocol,
     tasks: &Tasks,
-    service: impl Fn(Option<IpAddr>) -> S + Send + Sync + 'static,
+    service: impl Fn(Option<SocketAddr>) -> S + Send + Sync + 'static,
 ) where
     S: Serves,
 {
@@ -171,7 +171,7 @@ pub(crate) fn serve_identified<S>(
 }
 
 enum Accepted {
-    Tcp(tokio::net::TcpStream, IpAddr),
+    Tcp(tokio::net::TcpStream, SocketAddr),
     Unix(tokio::net::UnixStream),
 }
 
@@ -179,7 +179,7 @@ async fn accept(listener: &Listener) -> Accepted {
     match listener {
         Listener::Tcp(listener) => {
             let (stream, peer) = service::net::accept(listener).await;
-            Accepted::Tcp(stream, peer.ip())
+            Accepted::Tcp(stream, peer)
         }
         Listener::Unix(listener) => Accepted::Unix(service::net::accept_unix(listener).await),
     }

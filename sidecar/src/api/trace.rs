@@ -2,7 +2,7 @@
 //! and handed on in headers.
 
 use std::any::Any;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -123,7 +123,7 @@ struct Seen {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    remote: Option<IpAddr>,
+    remote: Option<SocketAddr>,
 }
 
 /// Begins the span of an HTTP call; `None` for those that are not traced. A
@@ -178,7 +178,7 @@ impl HttpSpan {
             method: seen.method.as_str(),
             path,
             uri,
-            remote: seen.remote.map(|ip| SocketAddr::new(ip, 0)),
+            remote: seen.remote,
             headers: &seen.headers,
             status: response.status().as_u16(),
         };
@@ -267,7 +267,30 @@ pub(crate) fn failure(headers: &HeaderMap) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use service::Tasks;
+    use service::metrics::Registry;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_recorded_call_knows_the_whole_address_of_its_client() {
+        let tracing = serde_json::json!({
+            "samplingRate": "1",
+            "zipkin": { "endpointAddress": "http://127.0.0.1:9/spans" },
+        });
+        let tracing = serde_json::from_value(tracing).unwrap();
+        let settings = telemetry::Settings::read(&tracing, |_| None, "app");
+        let settings = settings.unwrap().unwrap();
+        let tasks = Tasks::new();
+        let tracer = Tracer::start_exporters(settings, &Registry::new(&[]), &tasks);
+        let address: SocketAddr = "192.0.2.7:4711".parse().unwrap();
+        let mut req = Request::new(Body::empty());
+        req.extensions_mut().insert(Peer(address));
+        let span = http(&tracer, &mut req).unwrap().unwrap();
+        assert_eq!(span.seen.unwrap().remote, Some(address));
+        tasks.token().cancel();
+    }
 
     #[test]
     fn messages_say_what_they_are_about() {

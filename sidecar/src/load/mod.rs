@@ -46,7 +46,7 @@ pub(crate) struct Options {
     pub(crate) namespace: String,
     /// Component types that the Configuration denies.
     pub(crate) denied: Vec<String>,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) pipelines: Vec<(Pipeline, &'static str, Vec<Handler>)>,
     pub(crate) reconcile: Duration,
     pub(crate) hot_reload: bool,

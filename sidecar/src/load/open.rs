@@ -106,7 +106,7 @@ const RETRIES: [Duration; 3] = [
 
 /// Who opens components, and as whom.
 pub(super) struct Opener {
-    pub(super) registry: Registry,
+    pub(super) registry: Arc<Registry>,
     pub(super) app_id: String,
     pub(super) namespace: String,
 }

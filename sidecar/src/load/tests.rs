@@ -48,7 +48,7 @@ impl Sidecar {
             app_id: "app".into(),
             namespace: String::new(),
             denied: denied.iter().map(|d| (*d).to_owned()).collect(),
-            registry,
+            registry: Arc::new(registry),
             pipelines: Vec::new(),
             reconcile: Duration::from_secs(60),
             hot_reload,

@@ -137,7 +137,11 @@ fn remote(req: &Request) -> IpAddr {
         .and_then(|v| v.rsplit(',').next())
         .and_then(|v| v.trim().parse().ok());
     let real = || header("x-real-ip").and_then(|v| v.trim().parse().ok());
-    let peer = || req.extensions().get::<Peer>().map(|p| p.0.to_canonical());
+    let peer = || {
+        req.extensions()
+            .get::<Peer>()
+            .map(|p| p.0.ip().to_canonical())
+    };
     match forwarded.or_else(real).or_else(peer) {
         Some(IpAddr::V6(v6)) => {
             IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
@@ -203,7 +207,8 @@ mod tests {
                     .insert(*name, HeaderValue::from_static(value));
             }
             if let Some(peer) = peer {
-                req.extensions_mut().insert(Peer(peer.parse().unwrap()));
+                let ip: IpAddr = peer.parse().unwrap();
+                req.extensions_mut().insert(Peer((ip, 4711).into()));
             }
             assert_eq!(remote(&req).to_string(), expected);
         }
