@@ -1,0 +1,1 @@
+//! The actors that live in this sidecar, and their turns.

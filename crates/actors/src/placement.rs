@@ -1,0 +1,1 @@
+//! Which sidecar hosts which actors: the stream of Placement, tables and rings.

@@ -1,0 +1,1 @@
+//! When things fire: cron expressions, periods, due times, lifetimes and repeats.
