@@ -1,4 +1,9 @@
 //! Virtual actors: where they live, whose turn it is, and what wakes them.
 
+pub mod call;
+pub mod error;
 pub mod host;
 pub mod placement;
+pub mod settings;
+
+pub use error::Error;
