@@ -4,6 +4,9 @@
 //! process says so.
 
 pub mod flags;
+pub mod hosts;
+pub mod records;
+pub mod store;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,24 @@
+//! Compiles `proto/` into Rust, without protoc.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = Path::new("proto");
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        files.push(entry?.path());
+    }
+    // The output must not depend on the order of the file system.
+    files.sort();
+    let descriptors = protox::compile(files, [folder])?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    tonic_prost_build::configure()
+        .build_client(false)
+        .bytes(".")
+        .compile_fds_with_config(descriptors, config)?;
+    Ok(())
+}
