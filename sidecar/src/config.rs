@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use service::flags::Parsed;
 
-use crate::flags::{AppConfig, Config, HealthConfig, IdentityConfig};
+use crate::flags::{AppConfig, Config, HealthConfig, IdentityConfig, SchedulerConfig};
+
+/// Of triggers, to one scheduler.
+const MOST_STREAMS: usize = 64;
 
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -142,6 +145,16 @@ pub(crate) fn config(
             trust_domain: flags.string("control-plane-trust-domain").into(),
             namespace: flags.string("control-plane-namespace").into(),
             jwt_audiences: flags.strings("sentry-request-jwt-audiences").to_vec(),
+        },
+        scheduler: SchedulerConfig {
+            addresses: {
+                let given = flags.strings("scheduler-host-address").iter();
+                let trimmed = given.map(|address| address.trim().to_owned());
+                trimmed.filter(|address| !address.is_empty()).collect()
+            },
+            streams: usize::try_from(flags.uint("scheduler-job-streams"))
+                .unwrap_or(MOST_STREAMS)
+                .clamp(1, MOST_STREAMS),
         },
     })
 }

@@ -103,6 +103,16 @@ pub struct Config {
     pub profile: Option<u16>,
     pub api_token: String,
     pub identity: IdentityConfig,
+    pub scheduler: SchedulerConfig,
+}
+
+/// Where jobs and reminders are kept.
+#[derive(Clone, Debug)]
+pub struct SchedulerConfig {
+    /// `host:port` each.
+    pub addresses: Vec<String>,
+    /// Streams of triggers to each scheduler.
+    pub streams: usize,
 }
 
 /// Who this sidecar is, and who says so.

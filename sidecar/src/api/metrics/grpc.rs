@@ -211,8 +211,8 @@ where
     }
 }
 
-/// The names that gRPC metrics use, which are Go's.
-fn code_name(code: i64) -> &'static str {
+/// The name that metrics and texts use, which is Go's.
+pub(crate) fn code_name(code: i64) -> &'static str {
     const NAMES: [&str; 17] = [
         "OK",
         "Canceled",

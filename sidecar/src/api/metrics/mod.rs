@@ -14,7 +14,7 @@ use http::header::CONTENT_LENGTH;
 use service::metrics::{Counter, FINE_BUCKETS, Family, Histogram, Memo, Registry, SIZE_BUCKETS};
 
 pub(crate) use self::errors::ErrorCodes;
-pub(crate) use self::grpc::{GrpcMetrics, Measured};
+pub(crate) use self::grpc::{GrpcMetrics, Measured, code_name};
 pub(crate) use self::paths::Cardinality;
 use super::count::counted;
 use super::error::Failed;
