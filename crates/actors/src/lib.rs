@@ -4,6 +4,7 @@ pub mod call;
 pub mod error;
 pub mod host;
 pub mod placement;
+pub mod reminders;
 pub mod settings;
 
 pub use error::Error;
