@@ -1,1 +1,0 @@
-//! Which sidecar hosts which actors: the stream of Placement, tables and rings.

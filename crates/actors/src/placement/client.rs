@@ -1,0 +1,355 @@
+//! The loop around the stream of Placement: carries messages and does what the
+//! dissemination decides.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{OptionFuture, join_all};
+use proto::dapr::placement::v1::placement_client::PlacementClient;
+use proto::dapr::placement::v1::{Host, HostOperation};
+use security::{Connector, Security, Service};
+use service::Tasks;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use super::claims::Leaving;
+use super::connect::{Rotation, connect, pause};
+use super::dissemination::{Closing, Dissemination, Effect, Event};
+use super::tables::{Own, Tables};
+use super::{DISSEMINATOR, Halt, Hosted, Residents, Settings, Shared};
+use crate::call::Actor;
+
+const PLACEMENT: &str = "dapr.runtime.actors.placement.loops.placement";
+const STREAM: &str = "dapr.runtime.actors.placement.loops.stream";
+const LOCK: &str = "dapr.runtime.actors.loops.disseminator.inflight.lock";
+
+/// What every sidecar since 1.13 sends; nobody reads it.
+const API_LEVEL: u32 = 20;
+/// Reports and acks that a server leaves unread before it is given up.
+const MOST_UNREAD: usize = 64;
+/// From the report to the first sign of a server: longer than it keeps newcomers waiting.
+const FIRST_SIGN: Duration = Duration::from_secs(60);
+/// How long deactivations are waited for when there is no stream to hold back.
+const HALT: Duration = Duration::from_secs(5);
+
+type Halting = JoinHandle<()>;
+type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Keeps the stream.
+pub(super) struct Client {
+    settings: Settings,
+    connector: Connector,
+    residents: Arc<dyn Residents>,
+    shared: Arc<Shared>,
+    tasks: Tasks,
+    rotation: Rotation,
+    dissemination: Dissemination,
+    hosted: watch::Receiver<Option<Arc<Hosted>>>,
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("rpc error: code = {:?} desc = {}", .0.code(), .0.message())]
+    Refused(Box<Status>),
+    #[error("EOF")]
+    Closed,
+    #[error("no answer within {FIRST_SIGN:?}")]
+    Silent,
+    #[error("placement leaves {MOST_UNREAD} messages unread")]
+    Unread,
+    #[error(transparent)]
+    Given(#[from] Closing),
+}
+
+impl From<Status> for Ended {
+    fn from(status: Status) -> Self {
+        Self::Refused(Box::new(status))
+    }
+}
+
+impl Ended {
+    /// Only the leader serves, and the next server may be it.
+    fn is_rotation(&self) -> bool {
+        let Self::Refused(status) = self else {
+            return false;
+        };
+        status.code() == Code::FailedPrecondition && status.message().contains("is not a leader")
+    }
+}
+
+impl Client {
+    pub(super) fn new(
+        settings: Settings,
+        security: &Security,
+        residents: Arc<dyn Residents>,
+        shared: Arc<Shared>,
+        tasks: Tasks,
+    ) -> Self {
+        let own = Own::new(&settings.host);
+        Self {
+            connector: security.control_plane_connector(Service::Placement),
+            rotation: Rotation::new(settings.addresses.clone(), settings.kubernetes),
+            dissemination: Dissemination::new(own, settings.disseminate_timeout),
+            hosted: shared.hosted.subscribe(),
+            settings,
+            residents,
+            shared,
+            tasks,
+        }
+    }
+
+    /// Streams one after the other until the process ends.
+    pub(super) async fn run(mut self, end: CancellationToken) {
+        let first = self.hosted.wait_for(Option::is_some);
+        if end.run_until_cancelled(first).await.is_none() {
+            return;
+        }
+        while let Some(wait) = self.stream(&end).await {
+            end.run_until_cancelled(sleep(wait)).await;
+        }
+        tracing::info!(target: "dapr.runtime.actors.placement", "Placement client shutting down");
+    }
+
+    /// One stream, or none when there is no connection; how long to wait before the next.
+    async fn stream(&mut self, end: &CancellationToken) -> Option<Duration> {
+        let connecting = connect(&mut self.rotation, &self.connector);
+        let (server, address) = match end.run_until_cancelled(connecting).await? {
+            Ok(connected) => connected,
+            Err(error) => {
+                tracing::error!(target: PLACEMENT, "Failed to connect to placement service: {error}. Retrying...");
+                return Some(pause());
+            }
+        };
+        tracing::info!(target: PLACEMENT, "Connected to placement service: {address}");
+        let (out, unsent) = mpsc::channel(MOST_UNREAD);
+        let mut session = Session {
+            client: self,
+            out,
+            settling: None,
+            brought_orders: false,
+        };
+        let ended = end.run_until_cancelled(session.run(server, unsent)).await;
+        let brought_orders = session.brought_orders;
+        let Some(Err(ended)) = ended else {
+            // The process ends, and shall not wait for long.
+            let _ = timeout(HALT, self.lost()).await;
+            return None;
+        };
+        if ended.is_rotation() {
+            tracing::debug!(target: PLACEMENT, "Placement stream closed: {ended}. Reconnecting...");
+        } else {
+            if let Ended::Refused(_) = ended {
+                tracing::warn!(target: STREAM, "Error receiving from stream: {ended}");
+            }
+            tracing::info!(target: PLACEMENT, "Placement stream closed: {ended}. Reconnecting...");
+        }
+        self.lost().await;
+        Some(self.rotation.ended(brought_orders))
+    }
+
+    /// Nothing is known any more of where actors live, so none may run here.
+    async fn lost(&mut self) {
+        self.dissemination.on(Event::Lost, Instant::now());
+        self.shared.status.send_modify(|status| {
+            status.connected = false;
+            status.ready = false;
+        });
+        let limit = self.current().drain;
+        let leaving = self.shared.claims.lose();
+        let drained = join_all(leaving.iter().map(|it| it.gate.drain(limit))).await;
+        if !limit.is_zero() && drained.contains(&false) {
+            tracing::error!(
+                target: LOCK,
+                "Timed out waiting for actor in-flight lock claims to be released, force cancelling remaining claims"
+            );
+        }
+        if timeout(HALT, self.halter()(Halt::All)).await.is_err() {
+            tracing::error!(
+                target: PLACEMENT,
+                "Failed to halt all actors during placement disconnection: not done after {HALT:?}"
+            );
+        }
+    }
+
+    fn current(&self) -> Arc<Hosted> {
+        self.hosted.borrow().clone().unwrap_or_default()
+    }
+
+    /// Halts actors by a task of its own, so that a deactivation that began is finished
+    /// whatever becomes of the stream.
+    fn halter(&self) -> impl FnOnce(Halt) -> Halting + Send + use<> {
+        let (residents, tasks) = (self.residents.clone(), self.tasks.clone());
+        move |which| {
+            tasks.spawn(
+                "halting actors",
+                async move { residents.halt(&which).await },
+            )
+        }
+    }
+}
+
+/// One stream.
+struct Session<'a> {
+    client: &'a mut Client,
+    out: mpsc::Sender<Host>,
+    /// Carries out the last update.
+    settling: Option<Settling>,
+    brought_orders: bool,
+}
+
+impl Session<'_> {
+    /// Ends when the stream does.
+    async fn run(
+        &mut self,
+        mut server: PlacementClient<Channel>,
+        unsent: mpsc::Receiver<Host>,
+    ) -> Result<Infallible, Ended> {
+        self.report(true)?;
+        self.client
+            .shared
+            .status
+            .send_modify(|it| it.connected = true);
+        let opening = server.report_dapr_status(ReceiverStream::new(unsent));
+        let opened = timeout(FIRST_SIGN, opening).await;
+        let mut orders = opened.map_err(|_| Ended::Silent)??.into_inner();
+        self.decide(Event::Opened)?;
+        loop {
+            let due = self.client.dissemination.deadline().map(sleep_until);
+            tokio::select! {
+                biased;
+                Some(()) = OptionFuture::from(self.settling.as_mut()) => {
+                    self.settling = None;
+                    self.decide(Event::Settled)?;
+                }
+                Some(()) = OptionFuture::from(due) => self.decide(Event::Due)?,
+                Ok(()) = self.client.hosted.changed() => self.report(false)?,
+                order = orders.message() => {
+                    let order = order?.ok_or(Ended::Closed)?;
+                    self.brought_orders = true;
+                    self.decide(Event::Order(order))?;
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, event: Event) -> Result<(), Ended> {
+        for effect in self.client.dissemination.on(event, Instant::now()) {
+            match effect {
+                Effect::Ack { operation, version } => self.send(operation, Some(version))?,
+                Effect::Switch { tables, blocked } => {
+                    let leaving = self.client.shared.claims.switch(&tables, &blocked);
+                    self.settling = Some(self.settle(leaving, tables, blocked));
+                }
+                Effect::Release { version, changed } => self.release(version, &changed),
+                Effect::Close(closing) => {
+                    if let Closing::Timeout(version) = closing {
+                        tracing::warn!(
+                            target: DISSEMINATOR,
+                            "Dissemination timeout for version {version}, closing stream to reconnect"
+                        );
+                    }
+                    return Err(closing.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The time to finish for who holds claims of moved types, then the end of the actors
+    /// that live elsewhere.
+    fn settle(
+        &self,
+        leaving: Vec<Leaving>,
+        tables: Arc<Tables>,
+        blocked: BTreeSet<Arc<str>>,
+    ) -> Settling {
+        let hosted = self.client.current();
+        let moved = move |actor: &Actor| {
+            blocked.contains(&actor.kind) && !tables.is_local(&actor.kind, &actor.id)
+        };
+        let halt = self.client.halter();
+        Box::pin(async move {
+            join_all(leaving.iter().map(|it| drain(it, &hosted))).await;
+            // A panic in it is logged by whoever tracks the task.
+            let _ = halt(Halt::Moved(Arc::new(moved))).await;
+        })
+    }
+
+    fn release(&self, version: u64, changed: &BTreeSet<Arc<str>>) {
+        let Settings {
+            namespace, app_id, ..
+        } = &self.client.settings;
+        let types = list(changed.iter());
+        tracing::info!(
+            target: DISSEMINATOR,
+            "Dissemination complete for version {version} (changed types {types}), unlocking disseminator {namespace}/{app_id}"
+        );
+        self.client.shared.claims.release();
+        self.client.shared.status.send_modify(|status| {
+            status.ready = true;
+            status.rounds += 1;
+        });
+    }
+
+    fn report(&mut self, first: bool) -> Result<(), Ended> {
+        self.client.hosted.mark_unchanged();
+        if first {
+            let types = list(self.client.current().types.keys());
+            tracing::info!(
+                target: PLACEMENT,
+                "Reporting initial host to placement service with initial types {types}"
+            );
+        }
+        self.send(HostOperation::Report, None)
+    }
+
+    /// A report says everything, an ack only who sends it.
+    fn send(&self, operation: HostOperation, version: Option<u64>) -> Result<(), Ended> {
+        let settings = &self.client.settings;
+        let mut host = Host {
+            id: settings.app_id.clone(),
+            namespace: settings.namespace.clone(),
+            operation: operation.into(),
+            version,
+            ..Host::default()
+        };
+        if operation == HostOperation::Report {
+            #[allow(deprecated, reason = "every sidecar sends it")]
+            {
+                host.api_level = API_LEVEL;
+            }
+            host.name.clone_from(&settings.host);
+            let types = self.client.current();
+            host.entities = types.types.keys().map(ToString::to_string).collect();
+        }
+        self.out.try_send(host).map_err(|_| Ended::Unread)
+    }
+}
+
+/// Gives the calls of one type their time to finish.
+async fn drain(leaving: &Leaving, hosted: &Hosted) {
+    let Leaving { kind, gate } = leaving;
+    let limit = hosted.types.get(kind).copied().unwrap_or(hosted.drain);
+    if !gate.drain(limit).await && !limit.is_zero() {
+        tracing::error!(
+            target: LOCK,
+            "Timed out waiting for actor type '{kind}' in-flight lock claims to be released for rebalanced types, force cancelling remaining claims"
+        );
+    }
+}
+
+/// As Go prints a list.
+fn list<'a>(types: impl Iterator<Item = &'a Arc<str>>) -> String {
+    let types: Vec<&str> = types.map(AsRef::as_ref).collect();
+    format!("[{}]", types.join(" "))
+}
