@@ -6,7 +6,7 @@ use clap::{ArgMatches, CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     build_info, completion, home::Home, init, inspect, invoke, list, logs, mtls, output::Report,
-    publish, run, stop, uninstall, version,
+    publish, run, services::detached, status, stop, uninstall, version,
 };
 
 const EXAMPLES: &str = "\
@@ -47,13 +47,15 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Set this machine up: folder, default resources, binaries
+    /// Set this machine up: binaries, default resources, placement and scheduler
     Init(init::Args),
     /// Run an application with its sidecar, or all applications of a template file
     // Boxed because it has far more flags than the others.
     Run(Box<run::Args>),
     /// List the sidecars that run on this machine
     List(list::Args),
+    /// Show whether placement and scheduler run on this machine and are well
+    Status(status::Args),
     /// Stop applications and their sidecars
     Stop(stop::Args),
     /// Show the log files of an application that a template file started
@@ -76,16 +78,17 @@ enum Command {
     Completion(completion::Args),
     /// Remove the binaries, or everything, from this machine
     Uninstall(uninstall::Args),
+    #[command(name = detached::COMMAND, hide = true)]
+    Detached(detached::Args),
 }
 
 /// Commands of upstream's tool that this one does not have, and what each needs.
-const MISSING: [(&str, &str); 9] = [
+const MISSING: [(&str, &str); 8] = [
     ("annotate", KUBERNETES),
     ("dashboard", "the dashboard"),
     ("mcpservers", "MCP servers"),
     ("sched", "the scheduler"),
     ("scheduler", "the scheduler"),
-    ("status", KUBERNETES),
     ("upgrade", KUBERNETES),
     ("wf", "workflows"),
     ("workflow", "workflows"),
@@ -114,6 +117,7 @@ pub(crate) async fn execute(cli: Cli, matches: &ArgMatches, report: Report) -> a
             run::execute(*args, &given, &home, report).await
         }
         Command::List(args) => list::execute(&args, report).await,
+        Command::Status(args) => status::execute(&args, &home, report).await,
         Command::Stop(args) => stop::execute(&args, report).await,
         Command::Logs(args) => logs::execute(&args).await,
         Command::Invoke(args) => invoke::execute(&args, report).await,
@@ -124,7 +128,8 @@ pub(crate) async fn execute(cli: Cli, matches: &ArgMatches, report: Report) -> a
         Command::Version(args) => version::execute(&args, &home).await,
         Command::BuildInfo => build_info::execute(&home).await,
         Command::Completion(args) => completion::execute(&args),
-        Command::Uninstall(args) => uninstall::execute(&args, &home, report),
+        Command::Uninstall(args) => uninstall::execute(&args, &home, report).await,
+        Command::Detached(args) => detached::execute(&args),
     }
 }
 
@@ -173,7 +178,7 @@ mod tests {
                 assert!(text.contains(part), "{command}: {text}");
             }
         };
-        check("status", Some("needs Kubernetes"));
+        check("upgrade", Some("needs Kubernetes"));
         check("wf", Some("needs workflows"));
         check("lits", None);
     }

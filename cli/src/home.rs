@@ -50,6 +50,21 @@ impl Home {
         self.root.join("data")
     }
 
+    /// Where the scheduler keeps its jobs.
+    pub(crate) fn scheduler_data(&self) -> PathBuf {
+        self.data().join("scheduler")
+    }
+
+    /// Where the services that run in the background write their logs.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// Where it is noted which processes these services are.
+    pub(crate) fn records(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
     /// Where the local Sentry's root, issuer and key are.
     pub(crate) fn certs(&self) -> PathBuf {
         self.root.join("certs")

@@ -1,4 +1,5 @@
-//! `dapr init`: the folder, the default resources and the binaries. It may be repeated.
+//! `dapr init`: the folder, the default resources, the binaries and the services that go on in
+//! the background. It may be repeated.
 
 use std::{
     fs, io,
@@ -10,7 +11,9 @@ use anyhow::{Context, Result, bail};
 use crate::{
     bundle, command,
     home::{self, Home},
+    lock::Lock,
     output::Report,
+    services::{self, Choice},
     version,
 };
 
@@ -19,17 +22,23 @@ const PROGRAMS: [&str; 4] = ["daprd", "placement", "scheduler", "sentry"];
 
 const EXAMPLES: &str = "\
 Examples:
-  dapr init                        link the binaries beside this tool, write default resources
-  dapr init --slim                 binaries and an empty configuration, no default state store
-  dapr init --from-dir ./bundle    take the binaries from the archives of a bundle
-  dapr init --runtime-path /srv    use /srv/.dapr instead of ~/.dapr
+  dapr init                          link the binaries beside this tool, write default
+                                     resources, start placement and scheduler
+  dapr init --slim                   binaries and an empty configuration; nothing is started
+  dapr init --port placement=50105   another port for one that is taken
+  dapr init --from-dir ./bundle      take the binaries from the archives of a bundle
+  dapr init --runtime-path /srv      use /srv/.dapr instead of ~/.dapr
 
-No container and no service is started, and a file that exists is never overwritten.";
+Placement and scheduler go on in the background, as plain processes: `dapr status` shows them,
+`dapr uninstall` ends them, and after a restart of the machine `dapr init` starts them again.
+Their ports are placement 50005, placement-health 58080, placement-metrics 59090, scheduler
+50006, scheduler-health 58081, scheduler-metrics 59091 and scheduler-etcd 2379. No container is
+started, and a file that exists is never overwritten.";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Binaries only: no default state store
+    /// Binaries only: no default state store, no services in the background
     #[arg(short, long)]
     slim: bool,
 
@@ -40,6 +49,14 @@ pub(crate) struct Args {
     /// The runtime version that must be installed, or `latest` for whatever is there
     #[arg(long, default_value = "latest", env = "DAPR_RUNTIME_VERSION")]
     runtime_version: String,
+
+    /// Another port for a service, may be repeated; 0 is any free one
+    #[arg(long, value_name = "NAME=PORT", value_delimiter = ',')]
+    port: Vec<Choice>,
+
+    /// Where sidecars are told to find the scheduler [default: localhost and its port]
+    #[arg(long, value_name = "ADDRESS")]
+    scheduler_override_broadcast_host_port: Option<String>,
 
     #[arg(short, long, hide = true)]
     kubernetes: bool,
@@ -55,8 +72,6 @@ pub(crate) struct Args {
     image_variant: Option<String>,
     #[arg(long, hide = true, value_name = "NAME")]
     scheduler_volume: Option<String>,
-    #[arg(long, hide = true, value_name = "ADDRESS")]
-    scheduler_override_broadcast_host_port: Option<String>,
 }
 
 pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<u8> {
@@ -69,6 +84,7 @@ pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<
         ));
     }
     report.pending("Making the jump to hyperspace...");
+    let _lock = Lock::take(home.root(), report).await?;
     create_folder(&home.bin())?;
     create_folder(&home.components())?;
     let installed = match &args.from_dir {
@@ -91,9 +107,17 @@ pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<
             &statestore(&database),
             report,
         )?;
+        let broadcast = args.scheduler_override_broadcast_host_port.as_deref();
+        services::start(home, &args.port, broadcast, report).await?;
     }
-    report
-        .success("Success! Dapr is up and running. To get started, go here: https://docs.dapr.io");
+    let done = if args.slim {
+        "Success! Dapr is installed; nothing runs in the background, as --slim asks."
+    } else {
+        "Success! Dapr is up and running."
+    };
+    report.success(format_args!(
+        "{done} To get started, go here: https://docs.dapr.io"
+    ));
     Ok(0)
 }
 
@@ -105,10 +129,6 @@ impl Args {
             ("image-registry", &self.image_registry),
             ("image-variant", &self.image_variant),
             ("scheduler-volume", &self.scheduler_volume),
-            (
-                "scheduler-override-broadcast-host-port",
-                &self.scheduler_override_broadcast_host_port,
-            ),
         ]
         .into_iter()
         .filter_map(|(flag, value)| value.as_ref().map(|_| flag))

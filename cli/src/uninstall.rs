@@ -1,15 +1,18 @@
-//! `dapr uninstall`: takes the binaries away, or the whole folder.
+//! `dapr uninstall`: ends the services and takes the binaries away, or the whole folder.
 
 use std::{fs, io, path::Path};
 
 use anyhow::{Context, Result};
 
-use crate::{command, home::Home, output::Report};
+use crate::{command, home::Home, lock::Lock, output::Report, services};
 
 const EXAMPLES: &str = "\
 Examples:
-  dapr uninstall          remove the binaries, keep resources, certificates and data
-  dapr uninstall --all    remove the whole .dapr folder, all these included";
+  dapr uninstall          stop placement and scheduler and remove the binaries; resources,
+                          certificates, data and logs stay
+  dapr uninstall --all    remove the whole .dapr folder, all these included
+
+Applications and their sidecars are left alone; `dapr stop` ends them.";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -28,7 +31,7 @@ pub(crate) struct Args {
     container_runtime: Option<String>,
 }
 
-pub(crate) fn execute(args: &Args, home: &Home, report: Report) -> Result<u8> {
+pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<u8> {
     if args.kubernetes {
         return Err(command::no_kubernetes("uninstall"));
     }
@@ -43,6 +46,12 @@ pub(crate) fn execute(args: &Args, home: &Home, report: Report) -> Result<u8> {
         }
     }
     report.info("Removing Dapr from your machine...");
+    if !home.root().exists() {
+        report.warning(format_args!("{} does not exist", home.root().display()));
+        return Ok(0);
+    }
+    let _lock = Lock::take(home.root(), report).await?;
+    services::stop(home, report).await?;
     let folder = if args.all {
         home.root().to_owned()
     } else {

@@ -6,7 +6,7 @@ mod job;
 mod logs;
 mod names;
 mod plan;
-mod ports;
+pub(crate) mod ports;
 pub(crate) mod quantity;
 mod sentry;
 mod spec;

@@ -12,6 +12,7 @@ use resources::load::Cause;
 use crate::{
     api::{self, Sidecar},
     home::Home,
+    services,
 };
 
 use super::{
@@ -22,8 +23,6 @@ use super::{
     spec::{Origin, Spec},
 };
 
-const PLACEMENT_PORT: u16 = 50005;
-const SCHEDULER_PORT: u16 = 50006;
 /// Where upstream's tool expects the Sentry of a user who has switched mTLS on.
 const SENTRY: &str = "localhost:50001";
 
@@ -100,7 +99,7 @@ impl Plan {
         args.number("app-max-concurrency", spec.app_max_concurrency);
         args.text(
             "placement-host-address",
-            &with_port(&spec.placement_host_address, PLACEMENT_PORT),
+            &with_port(&spec.placement_host_address, home, "placement"),
         );
         args.path("components-path", spec.components_path.as_deref());
         for path in &resources {
@@ -123,7 +122,7 @@ impl Plan {
         args.switch("enable-api-logging", spec.enable_api_logging);
         args.text(
             "scheduler-host-address",
-            &with_port(&spec.scheduler_host_address, SCHEDULER_PORT),
+            &with_port(&spec.scheduler_host_address, home, "scheduler"),
         );
         args.text("app-id", &spec.app_id);
         if spec.app_channel_address != "127.0.0.1" {
@@ -262,12 +261,13 @@ fn problems(folders: &[PathBuf]) -> Result<Vec<String>> {
     Ok(faults.map(ToString::to_string).collect())
 }
 
-/// An address with the default port where it has none; an empty one stays empty.
-fn with_port(address: &str, port: u16) -> String {
+/// An address with a port where it has none: the one that `dapr init` gave the service, else the
+/// usual one. An empty one stays empty.
+fn with_port(address: &str, home: &Home, service: &str) -> String {
     if address.is_empty() || address.contains(':') {
         address.to_owned()
     } else {
-        format!("{address}:{port}")
+        format!("{address}:{}", services::port(home, service))
     }
 }
 

@@ -11,16 +11,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use owo_colors::AnsiColors;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    process::Command,
-    sync::mpsc,
-};
+use tokio::{process::Command, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     authority::{NAMESPACE, Store, TRUST_DOMAIN},
+    health,
     home::Home,
     output::Report,
 };
@@ -33,10 +29,7 @@ use super::{
 
 /// Its services are for this machine: it believes whoever asks.
 const HOST: &str = "127.0.0.1";
-const POLL: Duration = Duration::from_millis(15);
 const START: Duration = Duration::from_secs(20);
-/// One look at its health.
-const LOOK: Duration = Duration::from_secs(1);
 /// Before one that ended is started again.
 const PAUSE: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(5);
@@ -113,13 +106,8 @@ impl Sentry {
 
     async fn launch(&self, sink: &Sink) -> Result<Job> {
         let mut job = Job::start(self.command(), sink)?;
-        let healthy = async {
-            while !self.is_healthy().await {
-                tokio::time::sleep(POLL).await;
-            }
-        };
         let problem = tokio::select! {
-            () = healthy => return Ok(job),
+            () = health::until_healthy(self.health_port) => return Ok(job),
             status = job.wait() => format!("Sentry ended at its start: {status}; its log says why"),
             () = tokio::time::sleep(START) => {
                 format!("Sentry is not ready after {} s; its log says why", START.as_secs())
@@ -148,18 +136,6 @@ impl Sentry {
             command.arg("--log-as-json");
         }
         command
-    }
-
-    async fn is_healthy(&self) -> bool {
-        let look = async {
-            let mut stream = TcpStream::connect((HOST, self.health_port)).await?;
-            let request = format!("GET /healthz HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
-            stream.write_all(request.as_bytes()).await?;
-            let mut status = [0; b"HTTP/1.1 200".len()];
-            stream.read_exact(&mut status).await?;
-            std::io::Result::Ok(status.ends_with(b" 200"))
-        };
-        matches!(tokio::time::timeout(LOOK, look).await, Ok(Ok(true)))
     }
 }
 

@@ -3,4 +3,5 @@
 mod invoke;
 mod mtls;
 mod run;
+mod services;
 mod tool;
