@@ -12,9 +12,7 @@ use futures_util::future::{OptionFuture, join_all};
 use proto::dapr::placement::v1::placement_client::PlacementClient;
 use proto::dapr::placement::v1::{Host, HostOperation};
 use security::{Connector, Security, Service};
-use service::Tasks;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +39,6 @@ const FIRST_SIGN: Duration = Duration::from_secs(60);
 /// How long deactivations are waited for when there is no stream to hold back.
 const HALT: Duration = Duration::from_secs(5);
 
-type Halting = JoinHandle<()>;
 type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Keeps the stream.
@@ -50,7 +47,6 @@ pub(super) struct Client {
     connector: Connector,
     residents: Arc<dyn Residents>,
     shared: Arc<Shared>,
-    tasks: Tasks,
     rotation: Rotation,
     dissemination: Dissemination,
     hosted: watch::Receiver<Option<Arc<Hosted>>>,
@@ -93,7 +89,6 @@ impl Client {
         security: &Security,
         residents: Arc<dyn Residents>,
         shared: Arc<Shared>,
-        tasks: Tasks,
     ) -> Self {
         let own = Own::new(&settings.host);
         Self {
@@ -104,7 +99,6 @@ impl Client {
             settings,
             residents,
             shared,
-            tasks,
         }
     }
 
@@ -173,7 +167,10 @@ impl Client {
                 "Timed out waiting for actor in-flight lock claims to be released, force cancelling remaining claims"
             );
         }
-        if timeout(HALT, self.halter()(Halt::All)).await.is_err() {
+        if timeout(HALT, self.residents.halt(&Halt::All))
+            .await
+            .is_err()
+        {
             tracing::error!(
                 target: PLACEMENT,
                 "Failed to halt all actors during placement disconnection: not done after {HALT:?}"
@@ -183,18 +180,6 @@ impl Client {
 
     fn current(&self) -> Arc<Hosted> {
         self.hosted.borrow().clone().unwrap_or_default()
-    }
-
-    /// Halts actors by a task of its own, so that a deactivation that began is finished
-    /// whatever becomes of the stream.
-    fn halter(&self) -> impl FnOnce(Halt) -> Halting + Send + use<> {
-        let (residents, tasks) = (self.residents.clone(), self.tasks.clone());
-        move |which| {
-            tasks.spawn(
-                "halting actors",
-                async move { residents.halt(&which).await },
-            )
-        }
     }
 }
 
@@ -277,11 +262,10 @@ impl Session<'_> {
         let moved = move |actor: &Actor| {
             blocked.contains(&actor.kind) && !tables.is_local(&actor.kind, &actor.id)
         };
-        let halt = self.client.halter();
+        let residents = self.client.residents.clone();
         Box::pin(async move {
             join_all(leaving.iter().map(|it| drain(it, &hosted))).await;
-            // A panic in it is logged by whoever tracks the task.
-            let _ = halt(Halt::Moved(Arc::new(moved))).await;
+            residents.halt(&Halt::Moved(Arc::new(moved))).await;
         })
     }
 

@@ -51,7 +51,8 @@ pub struct Settings {
 /// What placement tells whoever keeps the actors of this sidecar.
 #[async_trait]
 pub trait Residents: Send + Sync {
-    /// Deactivates actors; done when none of them runs any more.
+    /// Deactivates actors; done when none of them runs any more. A deactivation that began
+    /// is finished even if the future is dropped.
     async fn halt(&self, which: &Halt);
 }
 
@@ -134,7 +135,7 @@ impl Placement {
             ..Shared::default()
         });
         if !disabled {
-            let client = Client::new(settings, security, residents, shared.clone(), tasks.clone());
+            let client = Client::new(settings, security, residents, shared.clone());
             tasks.spawn("placement", client.run(tasks.token()));
         }
         Self { shared }
