@@ -1,38 +1,84 @@
 //! The Dapr placement service: tells sidecars which of them hosts which actors.
-//!
-//! So far it has its whole command line; the service itself comes later, and the
-//! process says so.
 
+mod check;
+pub mod config;
+mod connections;
 pub mod flags;
+mod hub;
+mod leadership;
+mod line;
+mod metrics;
+mod orders;
+mod rounds;
+mod run;
+mod server;
+mod state;
+mod stream;
 
 use std::process::ExitCode;
 
-use service::control_plane::Process;
-use service::flags::Parsed;
+use service::flags::{Parsed, process_env};
+use service::signals::{Signal, Signals};
+use service::{COMMIT, VERSION, log};
+use tokio_util::sync::CancellationToken;
 
-/// Checks what the flags say and ends.
+pub use config::Config;
+pub use run::run;
+
+const SCOPE: &str = "dapr.placement";
+
+/// Runs the process that the flags describe, until it is told to end.
 pub fn main(flags: &Parsed) -> ExitCode {
-    let process = Process {
-        scope: "dapr.placement",
-        options: "dapr.placement",
-        title: "Dapr Placement Service",
-        check,
+    let handle = match log::begin(flags, SCOPE) {
+        Ok(handle) => handle,
+        Err(code) => return code,
     };
-    process.run(flags)
+    let config = match Config::read(flags, &process_env) {
+        Ok(config) => config,
+        Err(e) => return log::fatal(SCOPE, &e),
+    };
+    tracing::info!(
+        target: SCOPE,
+        "Starting Dapr Placement Service -- version {VERSION} -- commit {COMMIT}"
+    );
+    let level = flags.string("log-level");
+    tracing::info!(target: SCOPE, "Log level set to: {level}");
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => return log::fatal(SCOPE, &format!("failed to start threads: {e}")),
+    };
+    match runtime.block_on(until_stopped(&config, &handle)) {
+        Ok(()) => {
+            tracing::info!(target: SCOPE, "Placement service shut down gracefully");
+            ExitCode::SUCCESS
+        }
+        Err(e) => log::fatal(SCOPE, &e),
+    }
 }
 
-/// Values that cannot work end the start.
-fn check(flags: &Parsed) -> Result<(), String> {
-    for name in ["keepalive-time", "keepalive-timeout"] {
-        let nanos = flags.nanos(name);
-        if !(1_000_000_000..=10_000_000_000).contains(&nanos) {
-            let shown = service::duration::format_nanos(nanos);
-            return Err(format!(
-                "invalid value for {name}: value should be between 1s and 10s, got {shown}"
-            ));
+async fn until_stopped(config: &Config, log: &log::Handle) -> Result<(), String> {
+    let mut signals = Signals::install().map_err(|e| format!("failed to take signals: {e}"))?;
+    let shutdown = CancellationToken::new();
+    let stopping = async {
+        loop {
+            match signals.next().await {
+                Signal::Shutdown => shutdown.cancel(),
+                Signal::Verbose => {
+                    let level = log.toggle_debug();
+                    tracing::info!(target: SCOPE, "Log level set to: {level}");
+                }
+                // There is nothing to read again.
+                Signal::Reload => {}
+            }
         }
+    };
+    tokio::select! {
+        done = run(config, shutdown.clone()) => done,
+        () = stopping => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ mod connect;
 mod error;
 mod events;
 mod follow;
+mod lease;
 mod list;
 
 pub use cache::{Cache, Change, Key};
 pub use client::{Client, Kind};
 pub use connect::NoCluster;
 pub use error::Error;
+pub use lease::Election;

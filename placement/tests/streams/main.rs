@@ -1,0 +1,8 @@
+//! The placement service over real gRPC, in this process.
+
+#![allow(clippy::unwrap_used)] // clippy sees only #[test] functions as tests, not their helpers
+
+mod lifecycle;
+mod rounds;
+mod service;
+mod sidecar;
