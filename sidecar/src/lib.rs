@@ -9,6 +9,7 @@ pub mod fuzzing;
 mod health;
 mod host;
 mod invoke;
+mod jobs;
 mod load;
 mod metadata;
 mod meters;
@@ -16,7 +17,6 @@ mod peer;
 mod policy_metrics;
 mod pubsub;
 mod run;
-#[allow(dead_code, unused_imports)] // The blocks that use it come next.
 mod scheduler;
 mod secrets;
 mod servers;

@@ -13,6 +13,7 @@ use crate::app::AppMetrics;
 use crate::block::Block;
 use crate::flags::Config;
 use crate::invoke::InvokeMetrics;
+use crate::jobs::JobMetrics;
 use crate::load;
 use crate::policy_metrics::PolicyMetrics;
 use crate::run::namespace;
@@ -113,6 +114,11 @@ impl Meters {
 
     pub(crate) fn load(&self) -> Option<load::Counts> {
         Some(load::Counts::new(self.on()?, &self.app_id))
+    }
+
+    pub(crate) fn jobs(&self) -> Option<JobMetrics> {
+        let owner = (self.app_id.as_str(), self.namespace.as_str());
+        Some(JobMetrics::new(self.on()?, owner, &self.buckets))
     }
 
     pub(crate) fn block(

@@ -12,7 +12,7 @@ use resources::configuration::{
     ApiRule, ConfigurationSpec, Handler, Metrics, Pipeline as Handlers,
 };
 use resources::load::read_configurations;
-use security::Security;
+use security::{Security, Service};
 use service::Tasks;
 use service::flags::process_env;
 use service::health::Health;
@@ -32,12 +32,14 @@ use crate::health::Healthz;
 use crate::invoke::external::External;
 use crate::invoke::resolve::{self, Entry, Registry as Neighbours, Resolver};
 use crate::invoke::{Invoker, Parts};
+use crate::jobs::{self, Jobs};
 use crate::load::{self, Loader};
 use crate::metadata::{Facts, Metadata};
 use crate::meters::Meters;
 use crate::peer::access::AccessList;
 use crate::peer::{self, Dialer, Pool};
 use crate::pubsub::{Brokers, Subscriptions};
+use crate::scheduler::{self, Client as Scheduler, Triggers};
 use crate::secrets::{self, Scopes, Secrets};
 use crate::servers::{self, Listeners};
 use crate::shutdown::{Asked, Shutdown};
@@ -207,18 +209,22 @@ impl Sidecar {
         );
         let secrets = Secrets::new(loader.secrets.clone(), scopes, secret_metrics);
         let pubsub = Brokers::new(loader.pubsub.clone(), &config.app_id);
-        let metadata = Metadata::new(facts(config, &settings), loader.inventory.clone());
+        let scheduler = scheduler(config, &security, &meters);
+        let jobs = Jobs::new(scheduler.clone(), &config.app_id, namespace(config));
+        let inventory = loader.inventory.clone();
+        let metadata = Metadata::new(facts(config, &settings), inventory, scheduler.clone());
         let (shutdown, asked) = Shutdown::new();
         let healthz = Healthz {
             app_id: config.app_id.clone(),
             all: health.clone(),
             outbound: outbound.clone(),
         };
-        let absent = Absent::new(&config.app_id, namespace(config));
+        let absent = Absent;
 
         let routes = state::http::routes(state.clone(), &config.app_id)
             .and(secrets::http::routes(secrets.clone()))
             .and(crate::pubsub::http::routes(&pubsub))
+            .and(jobs::http::routes(&jobs))
             .and(crate::metadata::http::routes(metadata.clone()))
             .and(healthz.routes())
             .and(shutdown.routes())
@@ -227,6 +233,7 @@ impl Sidecar {
         let api = Api {
             absent,
             invoker: invoker.clone(),
+            jobs,
             metadata,
             pubsub,
             secrets,
@@ -267,6 +274,18 @@ impl Sidecar {
         if let Some(bytes) = config.max_body {
             tracing::info!(target: SCOPE, "The request body size parameter is: {bytes} bytes");
         }
+
+        let events = jobs::Events {
+            app: app.clone(),
+            tracer: tracer.clone(),
+            metrics: meters.jobs(),
+        };
+        let triggers = Triggers {
+            jobs: Arc::new(events),
+            reminders: None,
+        };
+        let known = health.target("scheduler-watch-hosts");
+        scheduler.start(triggers, &app, known, tasks);
 
         let sidecar = Self {
             app: app.clone(),
@@ -524,6 +543,17 @@ impl Kept {
         self.security = Some(security.clone());
         Ok(security)
     }
+}
+
+fn scheduler(config: &Config, security: &Security, meters: &Meters) -> Scheduler {
+    Scheduler::new(scheduler::Options {
+        addresses: config.scheduler.addresses.clone(),
+        streams: config.scheduler.streams,
+        app_id: config.app_id.as_str().into(),
+        namespace: namespace(config).into(),
+        connector: security.control_plane_connector(Service::Scheduler),
+        metrics: meters.calls(),
+    })
 }
 
 fn policies(loader: &Loader, meters: &Meters) -> Policies {

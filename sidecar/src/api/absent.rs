@@ -3,7 +3,7 @@
 
 use axum::extract::{RawPathParams, Request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, get, post, put};
 use bytes::Bytes;
 use proto::dapr::runtime::v1 as rt;
 use tonic::Status;
@@ -16,19 +16,9 @@ use super::path::param;
 
 /// Answers for every block of which nothing is configured.
 #[derive(Clone)]
-pub(crate) struct Absent {
-    app_id: String,
-    namespace: String,
-}
+pub(crate) struct Absent;
 
 impl Absent {
-    pub(crate) fn new(app_id: &str, namespace: &str) -> Self {
-        Self {
-            app_id: app_id.into(),
-            namespace: namespace.into(),
-        }
-    }
-
     pub(crate) fn binding(&self, name: &str) -> ApiError {
         absent::output_binding(name)
     }
@@ -67,42 +57,6 @@ impl Absent {
 
     pub(crate) fn conversation(&self, name: &str) -> ApiError {
         absent::conversation(name)
-    }
-
-    pub(crate) fn schedule_job(&self) -> ApiError {
-        absent::scheduler(
-            "DAPR_SCHEDULER_SCHEDULE_JOB",
-            "schedule job",
-            &self.app_id,
-            &self.namespace,
-        )
-    }
-
-    pub(crate) fn get_job(&self) -> ApiError {
-        absent::scheduler(
-            "DAPR_SCHEDULER_GET_JOB",
-            "get job",
-            &self.app_id,
-            &self.namespace,
-        )
-    }
-
-    pub(crate) fn delete_job(&self) -> ApiError {
-        absent::scheduler(
-            "DAPR_SCHEDULER_DELETE_JOB",
-            "delete job",
-            &self.app_id,
-            &self.namespace,
-        )
-    }
-
-    pub(crate) fn list_jobs(&self) -> ApiError {
-        absent::scheduler(
-            "DAPR_SCHEDULER_LIST_JOBS",
-            "list jobs",
-            &self.app_id,
-            &self.namespace,
-        )
     }
 
     /// A streaming subscription is refused once it has said to what.
@@ -224,11 +178,6 @@ impl Absent {
                     group,
                     format!("/{path}/configuration/{{store}}/{{id}}/unsubscribe"),
                     none(),
-                )
-                .add(
-                    Group::new("jobs", version),
-                    format!("/{path}/jobs/{{name}}"),
-                    self.job(),
                 );
         }
         let me = self.clone();
@@ -286,13 +235,6 @@ impl Absent {
             routes = routes.add(Group::new("conversation", version), path, converse);
         }
         routes
-    }
-
-    fn job(&self) -> MethodRouter {
-        let (a, b, c) = (self.clone(), self.clone(), self.clone());
-        post(handler(move |_| a.schedule_job()))
-            .merge(get(handler(move |_| b.get_job())))
-            .merge(delete(handler(move |_| c.delete_job())))
     }
 }
 

@@ -101,19 +101,7 @@ async fn respond(mut answer: Answer) -> Result<Response<common::InvokeResponse>,
 
 /// An HTTP app's failure as a gRPC status.
 fn from_http(code: i32, body: &Bytes) -> Status {
-    let grpc = match code {
-        400 => Code::Internal,
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 => Code::NotFound,
-        408 => Code::Cancelled,
-        409 => Code::AlreadyExists,
-        429 => Code::ResourceExhausted,
-        501 => Code::Unimplemented,
-        503 => Code::Unavailable,
-        504 => Code::DeadlineExceeded,
-        _ => Code::Unknown,
-    };
+    let grpc = u16::try_from(code).map_or(Code::Unknown, code_of_http);
     let text = u16::try_from(code)
         .ok()
         .and_then(|c| StatusCode::from_u16(c).ok()?.canonical_reason())
@@ -133,6 +121,23 @@ fn from_http(code: i32, body: &Bytes) -> Status {
         ..ApiError::legacy("", StatusCode::OK, grpc, text)
     }
     .status()
+}
+
+/// The code that stands for an HTTP status.
+pub(crate) fn code_of_http(status: u16) -> Code {
+    match status {
+        400 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::NotFound,
+        408 => Code::Cancelled,
+        409 => Code::AlreadyExists,
+        429 => Code::ResourceExhausted,
+        501 => Code::Unimplemented,
+        503 => Code::Unavailable,
+        504 => Code::DeadlineExceeded,
+        _ => Code::Unknown,
+    }
 }
 
 /// Said once per process.

@@ -17,7 +17,7 @@ use crate::app::{self, App};
 use crate::peer::headers::{self, Metadata};
 
 /// Characters that a path cannot hold as they are.
-const PATH: &AsciiSet = &CONTROLS
+pub(crate) const PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')

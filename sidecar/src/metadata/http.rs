@@ -65,6 +65,14 @@ struct Document {
     actor_runtime: Actors,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     resiliencies: Vec<Named>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduler: Option<Scheduler>,
+}
+
+/// Its field keeps its name.
+#[derive(Serialize)]
+struct Scheduler {
+    connected_addresses: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -165,6 +173,9 @@ impl From<rt::GetMetadataResponse> for Document {
                 host_ready: actors.host_ready,
                 placement: actors.placement,
             },
+            scheduler: m.scheduler.map(|s| Scheduler {
+                connected_addresses: s.connected_addresses,
+            }),
             resiliencies: m
                 .resiliencies
                 .into_iter()

@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use proto::dapr::runtime::v1 as rt;
 
 use crate::load::Inventory;
+use crate::scheduler;
 
 /// What does not change while the process runs.
 pub(crate) struct Facts {
@@ -26,17 +27,19 @@ pub(crate) struct Metadata {
 struct Inner {
     facts: Facts,
     inventory: Inventory,
+    scheduler: scheduler::Client,
     labels: RwLock<BTreeMap<String, String>>,
 }
 
 impl Metadata {
-    pub(crate) fn new(facts: Facts, inventory: Inventory) -> Self {
+    pub(crate) fn new(facts: Facts, inventory: Inventory, scheduler: scheduler::Client) -> Self {
         let labels =
             BTreeMap::from([("daprRuntimeVersion".to_owned(), service::VERSION.to_owned())]);
         Self {
             inner: Arc::new(Inner {
                 facts,
                 inventory,
+                scheduler,
                 labels: RwLock::new(labels),
             }),
         }
@@ -54,6 +57,7 @@ impl Metadata {
         let Inner {
             facts,
             inventory,
+            scheduler,
             labels,
         } = self.inner.as_ref();
         let components = inventory
@@ -88,6 +92,10 @@ impl Metadata {
                 ..Default::default()
             }),
             resiliencies: resiliencies.collect(),
+            scheduler: Some(rt::MetadataScheduler {
+                connected_addresses: scheduler.connected_addresses(),
+            })
+            .filter(|scheduler| !scheduler.connected_addresses.is_empty()),
             ..Default::default()
         }
     }

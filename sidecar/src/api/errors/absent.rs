@@ -1,12 +1,10 @@
 //! What blocks answer while nothing of their kind is configured.
 
-use std::collections::BTreeMap;
-
 use http::StatusCode;
 use tonic::Code;
 
 use super::{BAD_REQUEST, INTERNAL, malformed_bare};
-use crate::api::error::{ApiError, Detail};
+use crate::api::error::ApiError;
 
 pub(crate) fn output_binding(name: &str) -> ApiError {
     let message =
@@ -97,20 +95,4 @@ pub(crate) fn conversation(name: &str) -> ApiError {
         Code::InvalidArgument,
         message,
     )
-}
-
-/// The four jobs calls fail alike while no scheduler address is set.
-pub(crate) fn scheduler(code: &'static str, verb: &str, app_id: &str, namespace: &str) -> ApiError {
-    let metadata = BTreeMap::from([
-        ("appID".to_owned(), app_id.to_owned()),
-        ("namespace".to_owned(), namespace.to_owned()),
-    ]);
-    let details = vec![Detail::ErrorInfo {
-        reason: code.into(),
-        metadata: Some(metadata),
-    }];
-    let message = format!(
-        "failed to {verb} due to: scheduler is not configured; set --scheduler-host-address"
-    );
-    ApiError::rich(code, INTERNAL, Code::Internal, message, details)
 }

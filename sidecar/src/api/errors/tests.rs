@@ -127,7 +127,6 @@ fn absent_blocks_answer_as_documented() {
             absent::reserved_actor_type("dapr.internal.x"),
             absent::actor_state_store(),
             absent::conversation("c"),
-            absent::scheduler("DAPR_SCHEDULER_GET_JOB", "get job", "app", "default"),
         ],
         &expect![[r#"
             400 FailedPrecondition {"errorCode":"ERR_PUBSUB_NOT_CONFIGURED","message":"pubsub p is not configured","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"a":"1"},"reason":"DAPR_PUBSUB_NOT_CONFIGURED"}]}
@@ -140,7 +139,45 @@ fn absent_blocks_answer_as_documented() {
             403 PermissionDenied {"errorCode":"ERR_ACTOR_TYPE_RESERVED","message":"actor type \"dapr.internal.x\" is reserved for the Dapr workflow runtime; direct actor API access is not permitted"}
             500 Internal {"errorCode":"ERR_ACTOR_RUNTIME_NOT_FOUND","message":"the state store is not configured to use the actor runtime. Have you set the - name: actorStateStore value: \"true\" in your state store component file?"}
             400 InvalidArgument {"errorCode":"ERR_CONVERSATION_NOT_FOUND","message":"failed finding conversation component c"}
-            500 Internal {"errorCode":"DAPR_SCHEDULER_GET_JOB","message":"failed to get job due to: scheduler is not configured; set --scheduler-host-address","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_GET_JOB"}]}
+        "#]],
+    );
+}
+
+#[test]
+fn jobs_errors_read_as_documented() {
+    use crate::scheduler::Error;
+    use tonic::Status;
+    let owner = jobs::Owner {
+        app_id: "app",
+        namespace: "default",
+    };
+    let taken = Error::from(Status::already_exists("job already exists: 'k'"));
+    let bad = Error::from(Status::unknown("job failed validation: x"));
+    let gone = Error::from(Status::not_found("job not found: n"));
+    check(
+        &[
+            owner.empty(),
+            owner.name_empty(),
+            owner.schedule_empty(),
+            jobs::name_twice("app"),
+            owner.schedule(&taken),
+            owner.schedule(&bad),
+            owner.schedule(&Error::Disabled),
+            owner.get(&gone),
+            owner.list(&Error::Disabled),
+            owner.delete(&bad),
+        ],
+        &expect![[r#"
+            400 InvalidArgument {"errorCode":"DAPR_SCHEDULER_EMPTY","message":"Job is empty","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_EMPTY"}]}
+            400 InvalidArgument {"errorCode":"DAPR_SCHEDULER_JOB_NAME_EMPTY","message":"Name is empty","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_JOB_NAME_EMPTY"}]}
+            400 InvalidArgument {"errorCode":"DAPR_SCHEDULER_SCHEDULE_EMPTY","message":"Schedule is empty","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_SCHEDULE_EMPTY"}]}
+            400 InvalidArgument {"errorCode":"DAPR_SCHEDULER_JOB_NAME","message":"Set the job name in the url only","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app"},"reason":"DAPR_SCHEDULER_JOB_NAME"}]}
+            409 AlreadyExists {"errorCode":"DAPR_SCHEDULER_SCHEDULE_JOB","message":"failed to schedule job due to: rpc error: code = AlreadyExists desc = job already exists: 'k'","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_SCHEDULE_JOB"}]}
+            500 Internal {"errorCode":"DAPR_SCHEDULER_SCHEDULE_JOB","message":"failed to schedule job due to: rpc error: code = Unknown desc = job failed validation: x","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_SCHEDULE_JOB"}]}
+            500 Internal {"errorCode":"DAPR_SCHEDULER_SCHEDULE_JOB","message":"failed to schedule job due to: scheduler clients are disabled","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_SCHEDULE_JOB"}]}
+            500 Internal {"errorCode":"DAPR_SCHEDULER_GET_JOB","message":"failed to get job due to: rpc error: code = NotFound desc = job not found: n","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_GET_JOB"}]}
+            500 Internal {"errorCode":"DAPR_SCHEDULER_LIST_JOBS","message":"failed to list jobs due to: scheduler clients are disabled","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_LIST_JOBS"}]}
+            500 Internal {"errorCode":"DAPR_SCHEDULER_DELETE_JOB","message":"failed to delete job due to: rpc error: code = Unknown desc = job failed validation: x","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_DELETE_JOB"}]}
         "#]],
     );
 }

@@ -12,6 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::errors;
 use crate::api::trace::Traced;
 use crate::invoke::{self, Invoker};
+use crate::jobs::{self, Jobs};
 use crate::metadata::{self, Metadata};
 use crate::pubsub::{self, Brokers};
 use crate::secrets::{self, Secrets};
@@ -22,6 +23,7 @@ use crate::state::{self, State};
 pub(crate) struct Api {
     pub(crate) absent: Absent,
     pub(crate) invoker: Invoker,
+    pub(crate) jobs: Jobs,
     pub(crate) metadata: Metadata,
     pub(crate) pubsub: Brokers,
     pub(crate) secrets: Secrets,
@@ -138,16 +140,16 @@ methods! {
         resume_workflow_beta1(rt::ResumeWorkflowRequest) -> () = |api, _| none(api.absent.workflow());
         raise_event_workflow_beta1(rt::RaiseEventWorkflowRequest) -> () = |api, _| none(api.absent.workflow());
 
-        schedule_job(rt::ScheduleJobRequest) -> rt::ScheduleJobResponse = |api, _| none(api.absent.schedule_job());
-        schedule_job_alpha1(rt::ScheduleJobRequest) -> rt::ScheduleJobResponse = |api, _| none(api.absent.schedule_job());
-        get_job(rt::GetJobRequest) -> rt::GetJobResponse = |api, _| none(api.absent.get_job());
-        get_job_alpha1(rt::GetJobRequest) -> rt::GetJobResponse = |api, _| none(api.absent.get_job());
-        delete_job(rt::DeleteJobRequest) -> rt::DeleteJobResponse = |api, _| none(api.absent.delete_job());
-        delete_job_alpha1(rt::DeleteJobRequest) -> rt::DeleteJobResponse = |api, _| none(api.absent.delete_job());
-        delete_jobs_by_prefix(rt::DeleteJobsByPrefixRequest) -> rt::DeleteJobsByPrefixResponse = |api, _| none(api.absent.delete_job());
-        delete_jobs_by_prefix_alpha1(rt::DeleteJobsByPrefixRequestAlpha1) -> rt::DeleteJobsByPrefixResponseAlpha1 = |api, _| none(api.absent.delete_job());
-        list_jobs(rt::ListJobsRequest) -> rt::ListJobsResponse = |api, _| none(api.absent.list_jobs());
-        list_jobs_alpha1(rt::ListJobsRequestAlpha1) -> rt::ListJobsResponseAlpha1 = |api, _| none(api.absent.list_jobs());
+        schedule_job(rt::ScheduleJobRequest) -> rt::ScheduleJobResponse = |api, m| jobs::grpc::schedule(&api.jobs, m).await;
+        get_job(rt::GetJobRequest) -> rt::GetJobResponse = |api, m| jobs::grpc::get(&api.jobs, m).await;
+        delete_job(rt::DeleteJobRequest) -> rt::DeleteJobResponse = |api, m| jobs::grpc::delete(&api.jobs, m).await;
+        schedule_job_alpha1(rt::ScheduleJobRequest) -> rt::ScheduleJobResponse = |api, m| jobs::grpc::schedule(&api.jobs, m).await;
+        get_job_alpha1(rt::GetJobRequest) -> rt::GetJobResponse = |api, m| jobs::grpc::get(&api.jobs, m).await;
+        delete_job_alpha1(rt::DeleteJobRequest) -> rt::DeleteJobResponse = |api, m| jobs::grpc::delete(&api.jobs, m).await;
+        delete_jobs_by_prefix(rt::DeleteJobsByPrefixRequest) -> rt::DeleteJobsByPrefixResponse = |api, m| jobs::grpc::delete_by_prefix(&api.jobs, m.name_prefix).await;
+        delete_jobs_by_prefix_alpha1(rt::DeleteJobsByPrefixRequestAlpha1) -> rt::DeleteJobsByPrefixResponseAlpha1 = |api, m| jobs::grpc::delete_by_prefix(&api.jobs, m.name_prefix).await;
+        list_jobs(rt::ListJobsRequest) -> rt::ListJobsResponse = |api, _| jobs::grpc::list(&api.jobs).await.map(|jobs| rt::ListJobsResponse { jobs });
+        list_jobs_alpha1(rt::ListJobsRequestAlpha1) -> rt::ListJobsResponseAlpha1 = |api, _| jobs::grpc::list(&api.jobs).await.map(|jobs| rt::ListJobsResponseAlpha1 { jobs });
 
         converse_alpha1(rt::ConversationRequest) -> rt::ConversationResponse = |api, m| none(api.absent.conversation(&m.name));
         converse_alpha2(rt::ConversationRequestAlpha2) -> rt::ConversationResponseAlpha2 = |api, m| none(api.absent.conversation(&m.name));
