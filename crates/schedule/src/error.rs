@@ -1,7 +1,5 @@
 //! Why a job is refused.
 
-use std::fmt::Display;
-
 use crate::cron;
 
 /// What is wrong with a [`Spec`](crate::Spec), worded as upstream words it.
@@ -39,7 +37,7 @@ pub enum Error {
 impl Error {
     /// The text as a caller of the scheduler sees it, with the prefix of all
     /// refusals.
-    pub fn of_job(&self) -> impl Display {
+    pub fn of_job(&self) -> String {
         format!("job failed validation: {self}")
     }
 }

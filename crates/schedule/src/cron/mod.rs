@@ -3,6 +3,8 @@
 mod field;
 mod parse;
 mod search;
+#[cfg(test)]
+mod tests;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};

@@ -1,8 +1,11 @@
 //! The crate as its users see it.
 
+mod clocks;
 mod cron;
+mod durations;
 mod periods;
 mod plans;
+mod random;
 
 use jiff::Timestamp;
 

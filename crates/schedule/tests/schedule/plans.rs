@@ -120,7 +120,7 @@ fn jobs_are_refused_with_upstreams_words_in_its_order() {
     ] {
         let error = Plan::new(&spec, at(NOW)).expect_err(expected);
         assert_eq!(error.to_string(), expected, "{spec:?}");
-        let of_job = error.of_job().to_string();
+        let of_job = error.of_job();
         assert_eq!(of_job, format!("job failed validation: {expected}"));
     }
 }
