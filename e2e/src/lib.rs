@@ -2,10 +2,12 @@
 
 mod mesh;
 mod metric;
+mod plane;
 mod resource;
 mod sidecar;
 
 pub use mesh::Mesh;
 pub use metric::metric;
+pub use plane::{Member, Plane};
 pub use resource::{component, component_with};
 pub use sidecar::{Sidecar, SidecarBuilder};
