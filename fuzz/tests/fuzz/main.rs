@@ -47,6 +47,7 @@ targets! {
     metadata
     requests
     resiliency
+    schedules
     tokens
     trace
 }
