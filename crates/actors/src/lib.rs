@@ -3,6 +3,7 @@
 pub mod call;
 pub mod error;
 pub mod host;
+pub mod observer;
 pub mod placement;
 pub mod reminders;
 pub mod settings;

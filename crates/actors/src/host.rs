@@ -1,1 +1,0 @@
-//! The actors that live in this sidecar, and their turns.
