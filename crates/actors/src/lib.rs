@@ -7,5 +7,6 @@ pub mod observer;
 pub mod placement;
 pub mod reminders;
 pub mod settings;
+pub mod timers;
 
 pub use error::Error;
