@@ -123,10 +123,13 @@ impl<'de> Deserialize<'de> for Repeats {
             Number(u32),
             Text(String),
         }
-        match Form::deserialize(deserializer)? {
-            Form::Number(number) => Ok(Self(number)),
-            Form::Text(text) => text.parse().map(Self).map_err(D::Error::custom),
-        }
+        let number = match Form::deserialize(deserializer) {
+            Ok(Form::Number(number)) => Some(number),
+            Ok(Form::Text(text)) => text.parse().ok(),
+            Err(_) => None,
+        };
+        let refused = || D::Error::custom("repeats and maxRetries are whole numbers of 32 bits");
+        number.map(Self).ok_or_else(refused)
     }
 }
 

@@ -149,3 +149,74 @@ impl<'de> Visitor<'de> for Reader {
         value(Kind::StructValue(Struct { fields }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The body that an app gets for this data.
+    fn through(text: &str) -> Result<String, String> {
+        let json: Json = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let body = body(Some(json.into_any()?));
+        Ok(String::from_utf8(body.into()).unwrap())
+    }
+
+    #[test]
+    fn json_of_any_kind_reaches_the_app() {
+        for (given, expected) in [
+            ("null", "null"),
+            ("true", "true"),
+            (" 7 ", "7"),
+            ("-7.0", "-7"),
+            ("1.25", "1.25"),
+            ("1e300", "1e+300"),
+            ("9007199254740993", "9007199254740992"),
+            (r#""a\u00e9<""#, "\"a\u{e9}\\u003c\""),
+            ("[]", "[]"),
+            (r#"{"b":{},"a":[1,[null]]}"#, r#"{"a":[1,[null]],"b":{}}"#),
+        ] {
+            assert_eq!(through(given).as_deref(), Ok(expected), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_protobuf_cannot_carry_is_refused() {
+        let nested = |depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(through(&nested(30)).is_ok());
+        for depth in [60, 100, 1000] {
+            assert!(through(&nested(depth)).is_err(), "{depth}");
+        }
+        assert!(through(r#"{"a":1,"a":2}"#).is_err());
+    }
+
+    #[test]
+    fn other_data_is_trimmed_only() {
+        let any = |type_url: &str, value: &[u8]| {
+            let (type_url, value) = (type_url.to_owned(), value.to_vec());
+            Some(Any { type_url, value })
+        };
+        assert_eq!(body(None), "");
+        assert_eq!(body(any("", b" a b\n")), "a b");
+        assert_eq!(body(any("x/y", b" \n ")), "");
+        assert_eq!(
+            body(any(VALUE, b"\xff\xff no message ")),
+            &b"\xff\xff no message"[..]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_data_panics(kind in "[a-z./]{0,9}|type.googleapis.com/google.protobuf.Value", value: Vec<u8>) {
+            let _ = body(Some(Any { type_url: kind, value }));
+        }
+
+        #[test]
+        fn objects_come_out_as_they_went_in(fields in proptest::collection::btree_map(".{0,5}", any::<i32>(), 0..5)) {
+            let text = serde_json::to_string(&fields).unwrap();
+            let out = through(&text).unwrap();
+            prop_assert_eq!(serde_json::from_str::<std::collections::BTreeMap<String, i32>>(&out).unwrap(), fields);
+        }
+    }
+}

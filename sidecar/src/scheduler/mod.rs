@@ -193,3 +193,8 @@ impl Client {
         hosts.iter().map(|host| host.address.to_string()).collect()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
