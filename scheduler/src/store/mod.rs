@@ -1,8 +1,10 @@
-//! Where jobs and their counters are kept: the contract, and the two that keep it.
+//! Where jobs and their counters are kept: the contract, and the store of one node.
 //!
 //! A key is a job's whole name, such as `app||default||cart||nightly`; that job
 //! and its counter lie under the same key. Every write of a job gives it a new
 //! revision, which is never zero and only grows.
+
+mod embedded;
 
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use futures_util::stream::BoxStream;
 use tonic::async_trait;
 
 use crate::records::stored;
+
+pub use embedded::Embedded;
 
 /// A job's whole name.
 pub type Key = Arc<str>;
@@ -34,10 +38,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The jobs that this process has to fire, and how they change.
     ///
-    /// It begins with [`Change::Reset`], then come all jobs, then
-    /// [`Change::Synced`], then changes in the order in which they were made. A
-    /// store that lost sight of its jobs, or whose share of them changed, begins
-    /// again in this way. It ends when the store does.
+    /// It begins with [`Change::Reset`], then come all jobs and what changes
+    /// meanwhile, then [`Change::Synced`], then only changes. Whatever has no
+    /// higher revision than what was told of the same key before is to be passed
+    /// over. A store that lost sight of its jobs, or whose share of them changed,
+    /// begins again in this way. There is one follower: a new one ends the former.
     fn follow(&self) -> BoxStream<'static, Change>;
 }
 
@@ -103,8 +108,9 @@ pub enum Change {
     Reset,
     /// A job was written, or is there.
     Put(Box<Record>),
-    /// A job was removed.
-    Deleted(Key),
+    /// A job was removed; it may be there again with a higher revision than that
+    /// of its removal.
+    Deleted { key: Key, revision: u64 },
     /// All jobs have been told.
     Synced,
 }
