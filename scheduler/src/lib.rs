@@ -1,46 +1,79 @@
 //! The Dapr scheduler: keeps jobs and reminders and fires them when they are due.
-//!
-//! So far it has its whole command line; the service itself comes later, and the
-//! process says so.
 
+pub mod config;
+mod engine;
 pub mod flags;
 pub mod hosts;
+mod metrics;
 pub mod records;
+mod run;
+mod server;
 pub mod store;
 
 use std::process::ExitCode;
 
-use service::control_plane::Process;
-use service::flags::Parsed;
+use service::flags::{Parsed, process_env};
+use service::signals::{Signal, Signals};
+use service::{COMMIT, VERSION, log};
+use tokio_util::sync::CancellationToken;
 
-/// Checks what the flags say and ends.
+pub use config::Config;
+pub use run::run;
+
+const SCOPE: &str = "dapr.scheduler";
+
+/// Runs the process that the flags describe, until it is told to end.
 pub fn main(flags: &Parsed) -> ExitCode {
-    let process = Process {
-        scope: "dapr.scheduler",
-        options: "dapr.scheduler",
-        title: "Dapr Scheduler Service",
-        check,
+    let handle = match log::begin(flags, SCOPE) {
+        Ok(handle) => handle,
+        Err(code) => return code,
     };
-    process.run(flags)
+    let config = match Config::read(flags, &process_env) {
+        Ok(config) => config,
+        Err(e) => return log::fatal(SCOPE, &e),
+    };
+    tracing::info!(
+        target: SCOPE,
+        "Starting Dapr Scheduler Service -- version {VERSION} -- commit {COMMIT}"
+    );
+    let level = flags.string("log-level");
+    tracing::info!(target: SCOPE, "Log level set to: {level}");
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => return log::fatal(SCOPE, &format!("failed to start threads: {e}")),
+    };
+    match runtime.block_on(until_stopped(&config, &handle)) {
+        Ok(()) => {
+            tracing::info!(target: SCOPE, "Scheduler service shut down gracefully");
+            ExitCode::SUCCESS
+        }
+        Err(e) => log::fatal(SCOPE, &format!("Fatal error running scheduler: {e}")),
+    }
 }
 
-/// Values that contradict each other end the start.
-fn check(flags: &Parsed) -> Result<(), String> {
-    let (embed, endpoints) = (
-        flags.boolean("etcd-embed"),
-        flags.strings("etcd-client-endpoints"),
-    );
-    if embed && !endpoints.is_empty() {
-        return Err("cannot use --etcd-client-endpoints with --etcd-embed".into());
+async fn until_stopped(config: &Config, log: &log::Handle) -> Result<(), String> {
+    let mut signals = Signals::install().map_err(|e| format!("failed to take signals: {e}"))?;
+    let shutdown = CancellationToken::new();
+    let stopping = async {
+        loop {
+            match signals.next().await {
+                Signal::Shutdown => shutdown.cancel(),
+                Signal::Verbose => {
+                    let level = log.toggle_debug();
+                    tracing::info!(target: SCOPE, "Log level set to: {level}");
+                }
+                // There is nothing to read again.
+                Signal::Reload => {}
+            }
+        }
+    };
+    tokio::select! {
+        done = run(config, shutdown.clone()) => done,
+        () = stopping => Ok(()),
     }
-    if !embed && endpoints.is_empty() {
-        let text = "must specify --etcd-client-endpoints when not using embedded etcd";
-        return Err(text.into());
-    }
-    if !flags.string("kubeconfig").is_empty() && flags.string("mode") != "kubernetes" {
-        return Err("kubeconfig flag is only valid in --mode=kubernetes".into());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
