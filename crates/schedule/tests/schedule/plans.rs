@@ -242,6 +242,16 @@ fn a_restored_plan_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_is_done_does_not_come_again_without_its_time() {
+    assert_eq!(plan(DUE).next(1, None), None);
+    let begun = plan(Spec {
+        due_time: Some("5s"),
+        ..EVERY
+    });
+    assert_eq!(begun.next(1, None), Some(at("2026-01-01T00:00:15Z")));
+}
+
+#[test]
 fn a_stored_job_that_cannot_be_served_is_an_error() {
     let begin = Begin::Start(at(NOW));
     for (schedule, expected) in [
