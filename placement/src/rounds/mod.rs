@@ -185,10 +185,12 @@ impl Rounds {
         now: Instant,
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let mut changed = self.expire(now, &mut effects);
+        let mut changed = false;
         for event in events {
             changed |= self.take(event);
         }
+        // What came in time counts, even if it is looked at late.
+        changed |= self.expire(now, &mut effects);
         if changed {
             // Whoever waits is not kept waiting by reports that keep changing.
             if self.phase == Phase::Report || now >= self.begun + self.timing.timeout {
@@ -227,7 +229,6 @@ impl Rounds {
         }
         self.bury();
         self.admit(now);
-        self.missing = self.members.values().filter(|m| m.owes(phase)).count();
         true
     }
 
@@ -378,8 +379,8 @@ impl Rounds {
         }
         let mut first = now;
         for member in self.members.values_mut() {
-            // Who owed an answer owes it for as long already.
-            if !member.owes(self.phase) {
+            // Who has answered nothing of the round before owes it for as long already.
+            if self.phase == Phase::Report || member.acked != Phase::Report {
                 member.since = now;
             }
             first = first.min(member.since);
