@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // clippy sees only #[test] functions as tests, not their helpers
 
+mod golden;
 mod lifecycle;
+mod refusals;
 mod rounds;
 mod service;
 mod sidecar;
