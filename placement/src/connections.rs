@@ -140,3 +140,7 @@ async fn converse<S>(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "connections_tests.rs"]
+mod tests;

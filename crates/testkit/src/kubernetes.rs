@@ -211,6 +211,7 @@ impl State {
         let object = self.inner().objects.get(&path).cloned();
         match (head.method, object) {
             (Method::POST, _) if path.ends_with("/tokenreviews") => self.reviewed(&body),
+            (Method::POST, None) => self.created(&path, &body),
             (Method::GET, Some(object)) => reply(&object),
             (Method::PUT, Some(object)) => self.replaced(&path, &object, &body),
             (Method::GET, None) if Collection::of(&path).is_object => {
@@ -236,6 +237,18 @@ impl State {
         inner.reviews.push(review["spec"].clone());
         review["status"] = found.unwrap_or_else(|| json!({"error": "unknown token"}));
         reply(&review)
+    }
+
+    fn created(&self, collection: &str, body: &[u8]) -> Response<Body> {
+        let Ok(object) = serde_json::from_slice::<Value>(body) else {
+            return status(StatusCode::BAD_REQUEST, "no object");
+        };
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let path = format!("{collection}/{name}");
+        if self.inner().objects.contains_key(&path) {
+            return status(StatusCode::CONFLICT, "the object already exists");
+        }
+        reply(&self.put(&path, object))
     }
 
     fn replaced(&self, path: &str, before: &Value, body: &[u8]) -> Response<Body> {

@@ -1,16 +1,9 @@
 //! The protocol in bytes, as upstream's sidecars and services exchange them.
 
-use bytes::{Buf, BufMut, Bytes};
-use http::uri::PathAndQuery;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::{Request, Status};
+use bytes::Bytes;
 
+use crate::raw;
 use crate::service::Placement;
-
-const PATH: &str = "/dapr.proto.placement.v1.Placement/ReportDaprStatus";
 
 /// `name` 10.0.0.1:50002, `entities` cart and bag, `id` shop, `api_level` 20,
 /// `namespace` default, `operation` REPORT.
@@ -65,56 +58,12 @@ fn bytes(hex: &str) -> Bytes {
     (0..hex.len()).step_by(2).map(digits).collect()
 }
 
-/// Messages as they are.
-#[derive(Clone, Copy)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-}
-
 #[tokio::test]
 async fn a_round_is_to_the_byte_what_the_protocol_says() {
     let placement = Placement::start(|_| {}).await;
-    let (requests, queue) = mpsc::channel(8);
+    let (requests, mut orders) = raw::open(placement.channel()).await;
     let say = async |hex: &str| requests.send(bytes(hex)).await.unwrap();
     say(REPORT).await;
-    let mut client = Grpc::new(placement.channel());
-    client.ready().await.unwrap();
-    let request = Request::new(ReceiverStream::new(queue));
-    let path = PathAndQuery::from_static(PATH);
-    let answer = client.streaming(request, path, Raw).await.unwrap();
-    let mut orders = answer.into_inner();
 
     // `operation` lock, `version` 1
     assert_eq!(

@@ -1,6 +1,6 @@
 //! What a sidecar may not say, and what it may not do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::dapr::placement::v1::{Host, HostOperation};
 use testkit::{DEADLINE, Http, eventually};
@@ -186,56 +186,25 @@ async fn other_methods_are_unknown() {
 }
 
 #[tokio::test]
-async fn reports_that_flood_in_are_slowed_down_and_hurt_nobody() {
+async fn reports_that_flood_in_wait_for_the_next_second() {
     let placement = Placement::start(|_| {}).await;
+    let began = Instant::now();
     let mut flood = Sidecar::connect(placement.channel(), host("flood", &["a"]))
         .await
         .unwrap();
     flood.round(1).await;
-    let mut other = host("one", &["a"]);
-    other.namespace = "other".into();
-    let mut one = Sidecar::connect(placement.channel(), other).await.unwrap();
-    let flooding = async {
-        for n in 0..200 {
-            flood.report(&[["a", "b"][n % 2]]).await;
+    for n in 0..40 {
+        flood.report(&[["a", "b"][n % 2]]).await;
+    }
+    flood.report(&["last"]).await;
+    loop {
+        let order = flood.next().await.unwrap();
+        let operation = HostOperation::from_str_name(&order.operation.to_uppercase()).unwrap();
+        flood.ack(operation, order.version).await;
+        let last = order.tables.is_some_and(|t| t.entries.contains_key("last"));
+        if last {
+            break;
         }
-        // As many reports as a second allows have been read at most twice.
-        flood.next().await.unwrap().version
-    };
-    let (version, _) = tokio::join!(flooding, one.round(1));
-    assert_eq!(version, 2);
-}
-
-#[tokio::test]
-async fn a_thousand_that_join_at_once_end_with_the_same_table() {
-    const COUNT: usize = 1000;
-    let placement = Placement::start(|c| c.timeout = Duration::from_secs(60)).await;
-    // Ten streams share a connection.
-    let channels: Vec<_> = (0..COUNT / 10).map(|_| placement.channel()).collect();
-    let joining = (0..COUNT).map(|n| {
-        let channel = channels[n % channels.len()].clone();
-        async move {
-            let mut sidecar = Sidecar::connect(channel, host(&format!("app{n}"), &["a"]))
-                .await
-                .unwrap();
-            loop {
-                let order = sidecar.next().await.unwrap();
-                let operation = match order.operation.as_str() {
-                    "lock" => HostOperation::Lock,
-                    "update" => HostOperation::Update,
-                    _ => HostOperation::Unlock,
-                };
-                sidecar.ack(operation, order.version).await;
-                let whole = |tables: &proto::dapr::placement::v1::PlacementTables| {
-                    tables.entries["a"].load_map.len() == COUNT
-                };
-                if order.tables.as_ref().is_some_and(whole) {
-                    return (sidecar, order);
-                }
-            }
-        }
-    });
-    let joined = futures_util::future::join_all(joining).await;
-    let (_, first) = &joined[0];
-    assert!(joined.iter().all(|(_, order)| order == first));
+    }
+    assert!(began.elapsed() >= Duration::from_secs(1));
 }
