@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::call::Actor;
 use crate::host::idle::Next;
 use crate::host::instance::{Idle, Instance};
-use crate::host::{Host, Hosted, SCOPE, State};
+use crate::host::state::{Hosted, State};
+use crate::host::{Host, SCOPE};
 use crate::placement::{Halt, Residents};
 
 /// How many actors the app is told of at once that they go.

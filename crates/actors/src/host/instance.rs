@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
+use resiliency::{Policy, Verdict};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ pub(super) struct Instance {
     pub(super) actor: Actor,
     /// As it was when the actor was activated; a later registration is for later actors.
     pub(super) kind: Arc<Kind>,
+    /// How long a turn may take, if the user says so.
+    limit: Policy,
     turns: Mutex<Turns<oneshot::Sender<()>>>,
     /// Cancelled when the instance is let go, under calls that run.
     closed: CancellationToken,
@@ -53,11 +56,18 @@ pub(super) enum Idle {
 }
 
 impl Instance {
-    pub(super) fn new(actor: &Actor, kind: Arc<Kind>, number: u64, now: u64) -> Self {
+    pub(super) fn new(
+        actor: &Actor,
+        kind: Arc<Kind>,
+        limit: Policy,
+        number: u64,
+        now: u64,
+    ) -> Self {
         Self {
             // All actors of a type share the type's name.
             actor: Actor::new(kind.name.clone(), actor.id.clone()),
             kind,
+            limit,
             turns: Mutex::default(),
             closed: CancellationToken::new(),
             touched: AtomicU64::new(now),
@@ -143,18 +153,37 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Runs the app's part at the time `now`, unless the instance is let go under it.
-    pub(super) async fn run<T>(
-        &self,
-        now: u64,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        self.instance.touched.store(now, Ordering::Relaxed);
+    /// Runs the app's part at the time `now`, unless the instance is let go under it or
+    /// the user's time for it is over.
+    pub(super) async fn run<T, F>(&self, now: u64, call: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let instance = &self.instance;
+        instance.touched.store(now, Ordering::Relaxed);
+        let limited = async {
+            if instance.limit.is_none() {
+                return call().await;
+            }
+            let result = instance.limit.run(verdict, call).await;
+            result.map_err(|e| match e {
+                resiliency::Error::Attempt(e) => e,
+                over => Error::Policy(over.to_string()),
+            })
+        };
         tokio::select! {
             biased;
-            answer = call => answer,
-            () = self.instance.closed.cancelled() => Err(Error::Interrupted),
+            answer = limited => answer,
+            () = instance.closed.cancelled() => Err(Error::Interrupted),
         }
+    }
+}
+
+/// The limit holds for one try; whether there is another is decided before the turn.
+fn verdict<T>(result: &Result<T, Error>) -> Verdict {
+    match result {
+        Ok(_) => Verdict::Success,
+        Err(_) => Verdict::Final,
     }
 }
 

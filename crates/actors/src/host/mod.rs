@@ -4,29 +4,26 @@ mod halt;
 mod idle;
 mod instance;
 mod shards;
+mod state;
 mod turn;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http::HeaderValue;
-use parking_lot::Mutex;
+use resiliency::Policies;
 use service::Tasks;
-use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::call::{Actor, App, Fire, Fired, Invoke, REENTRANCY_HEADER, Reply, cancels};
 use crate::error::Error;
-use crate::host::instance::{Entrance, Instance, Kind, Turn};
+use crate::host::instance::{Entrance, Kind};
+use crate::host::state::{Hosted, State};
 use crate::observer::Observer;
 use crate::placement;
-use crate::settings::{Registration, TypeSettings};
+use crate::settings::Registration;
 
 const SCOPE: &str = "dapr.runtime.actors.targets.app";
 
@@ -39,49 +36,16 @@ pub struct Host {
     state: Arc<State>,
 }
 
-struct State {
-    hosted: ArcSwap<Hosted>,
-    residents: shards::Shards,
-    idle: Mutex<idle::Queue>,
-    /// Rung when an actor becomes the first of the queue of the idle.
-    earlier: Notify,
-    observer: Arc<dyn Observer>,
-    tasks: Tasks,
-    start: Instant,
-    activations: AtomicU64,
-}
-
-#[derive(Clone)]
-struct Hosted {
-    kinds: HashMap<Arc<str>, Arc<Kind>>,
-    /// For calls of all types together.
-    drain: Duration,
-    closed: bool,
-}
-
-impl Default for Hosted {
-    fn default() -> Self {
-        Self {
-            kinds: HashMap::new(),
-            drain: TypeSettings::default().drain(),
-            closed: false,
-        }
-    }
-}
-
 impl Host {
     /// A host without any type. One task looks after the idle until `tasks` ends.
     pub fn start(observer: Arc<dyn Observer>, tasks: &Tasks) -> Self {
-        let state = Arc::new(State {
-            hosted: ArcSwap::default(),
-            residents: shards::Shards::default(),
-            idle: Mutex::default(),
-            earlier: Notify::new(),
-            observer,
-            tasks: tasks.clone(),
-            start: Instant::now(),
-            activations: AtomicU64::new(0),
-        });
+        Self::start_under(Policies::default(), observer, tasks)
+    }
+
+    /// A host where each turn has the time that the policies give it. What they say of
+    /// retries and breakers is for whoever calls.
+    pub fn start_under(policies: Policies, observer: Arc<dyn Observer>, tasks: &Tasks) -> Self {
+        let state = Arc::new(State::new(policies, observer, tasks));
         tasks.spawn("idle actors", halt::idle_loop(state.clone()));
         Self { state }
     }
@@ -171,7 +135,7 @@ impl Host {
         };
         let turn = self.state.turn(instance, entrance, &call.method).await?;
         let app = &turn.instance.kind.app;
-        let reply = turn.run(self.state.now(), app.invoke(call)).await?;
+        let reply = turn.run(self.state.now(), || app.invoke(call)).await?;
         match cancels(&reply.headers) {
             true => Err(Error::ReminderCanceled),
             false => Ok(reply),
@@ -190,7 +154,8 @@ impl Host {
             observer.reminder_fired(kind, result.is_ok());
             "reminder"
         };
-        if let Err(e) = &result {
+        // One that was let go is fired again where it lives then.
+        if let Some(e) = result.as_ref().err().filter(|e| !e.is_gone()) {
             tracing::error!(target: SCOPE, "Error executing {what} for actor {}: {e}", fire.actor);
         }
         result
@@ -205,53 +170,8 @@ impl Host {
         let turn = self.state.turn(instance, entrance, &fire.name).await?;
         let (app, now) = (&turn.instance.kind.app, self.state.now());
         match fire.is_timer {
-            true => turn.run(now, app.timer(fire)).await,
-            false => turn.run(now, app.reminder(fire)).await,
-        }
-    }
-}
-
-impl State {
-    /// Milliseconds since the start of the host.
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// The instance of an actor, a new one if there is none.
-    fn instance(&self, actor: &Actor) -> Result<Arc<Instance>, Error> {
-        self.residents.get_or(actor, || {
-            // Read while the shard is locked: a type that is withdrawn now is looked
-            // for in this shard afterwards.
-            let hosted = self.hosted.load();
-            if hosted.closed {
-                return Err(Error::Closed);
-            }
-            let kind = hosted.kinds.get(&actor.kind);
-            let kind = kind.ok_or_else(|| Error::NoAddress(actor.clone()))?;
-            let number = self.activations.fetch_add(1, Ordering::Relaxed);
-            let instance = Instance::new(actor, kind.clone(), number, self.now());
-            let instance = Arc::new(instance);
-            let idle_at = instance.idle_at();
-            if self.idle.lock().arm(instance.clone(), idle_at) {
-                self.earlier.notify_one();
-            }
-            Ok(instance)
-        })
-    }
-
-    /// A turn of the instance, or of the one after it if it closed in this moment.
-    async fn turn(
-        &self,
-        mut instance: Arc<Instance>,
-        entrance: impl Fn() -> Entrance,
-        method: &str,
-    ) -> Result<Turn, Error> {
-        loop {
-            let turn = instance.turn(entrance(), method, &*self.observer).await?;
-            match turn {
-                Some(turn) => return Ok(turn),
-                None => instance = self.instance(&instance.actor)?,
-            }
+            true => turn.run(now, || app.timer(fire)).await,
+            false => turn.run(now, || app.reminder(fire)).await,
         }
     }
 }
