@@ -6,6 +6,7 @@ pub mod host;
 pub mod observer;
 pub mod placement;
 pub mod reminders;
+pub mod router;
 pub mod settings;
 pub mod timers;
 

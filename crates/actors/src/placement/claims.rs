@@ -26,22 +26,11 @@ pub enum Owner {
 #[derive(Debug)]
 pub struct Claim {
     pub owner: Owner,
-    /// The tables that the owner is from; later ones have a higher number.
-    pub generation: u64,
     /// Calls of other sidecars are theirs to drain.
     pass: Option<Pass>,
 }
 
 impl Claim {
-    /// A claim of a local actor that nothing revokes.
-    pub fn unbounded() -> Self {
-        Self {
-            owner: Owner::Local,
-            generation: 0,
-            pass: None,
-        }
-    }
-
     /// Waits until the claim is revoked; the text for what it ends is [`Error::Revoked`].
     pub async fn revoked(&self) {
         match &self.pass {
@@ -119,11 +108,12 @@ impl Claims {
         } else {
             (Owner::Remote(owner.peer.clone()), None)
         };
-        Some(Ok(Claim {
-            owner,
-            generation: view.generation,
-            pass,
-        }))
+        Some(Ok(Claim { owner, pass }))
+    }
+
+    /// Which tables there are now.
+    pub(crate) fn generation(&self) -> u64 {
+        self.view.load().generation
     }
 
     /// Waits for tables that are not those of `generation`.
@@ -131,7 +121,7 @@ impl Claims {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            if self.view.load().generation != generation {
+            if self.generation() != generation {
                 return;
             }
             changed.await;
@@ -212,7 +202,7 @@ impl Claims {
     }
 
     fn install(&self, open: bool, types: HashMap<Arc<str>, Entry>) {
-        let generation = self.view.load().generation + 1;
+        let generation = self.generation() + 1;
         self.view.store(Arc::new(View {
             generation,
             open,

@@ -158,7 +158,7 @@ impl Client {
             status.connected = false;
             status.ready = false;
         });
-        let limit = self.current().drain;
+        let limit = self.shared.hosted().drain;
         let leaving = self.shared.claims.lose();
         let drained = join_all(leaving.iter().map(|it| it.gate.drain(limit))).await;
         if !limit.is_zero() && drained.contains(&false) {
@@ -176,10 +176,6 @@ impl Client {
                 "Failed to halt all actors during placement disconnection: not done after {HALT:?}"
             );
         }
-    }
-
-    fn current(&self) -> Arc<Hosted> {
-        self.hosted.borrow().clone().unwrap_or_default()
     }
 }
 
@@ -232,8 +228,9 @@ impl Session<'_> {
             match effect {
                 Effect::Ack { operation, version } => self.send(operation, Some(version))?,
                 Effect::Switch { tables, blocked } => {
-                    let leaving = self.client.shared.claims.switch(&tables, &blocked);
-                    self.settling = Some(self.settle(leaving, tables, blocked));
+                    let (shared, residents) = (&self.client.shared, &self.client.residents);
+                    let settling = switch(shared, residents.clone(), tables, blocked);
+                    self.settling = Some(Box::pin(settling));
                 }
                 Effect::Release { version, changed } => self.release(version, &changed),
                 Effect::Close(closing) => {
@@ -248,25 +245,6 @@ impl Session<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The time to finish for who holds claims of moved types, then the end of the actors
-    /// that live elsewhere.
-    fn settle(
-        &self,
-        leaving: Vec<Leaving>,
-        tables: Arc<Tables>,
-        blocked: BTreeSet<Arc<str>>,
-    ) -> Settling {
-        let hosted = self.client.current();
-        let moved = move |actor: &Actor| {
-            blocked.contains(&actor.kind) && !tables.is_local(&actor.kind, &actor.id)
-        };
-        let residents = self.client.residents.clone();
-        Box::pin(async move {
-            join_all(leaving.iter().map(|it| drain(it, &hosted))).await;
-            residents.halt(&Halt::Moved(Arc::new(moved))).await;
-        })
     }
 
     fn release(&self, version: u64, changed: &BTreeSet<Arc<str>>) {
@@ -288,7 +266,7 @@ impl Session<'_> {
     fn report(&mut self, first: bool) -> Result<(), Ended> {
         self.client.hosted.mark_unchanged();
         if first {
-            let types = list(self.client.current().types.keys());
+            let types = list(self.client.shared.hosted().types.keys());
             tracing::info!(
                 target: PLACEMENT,
                 "Reporting initial host to placement service with initial types {types}"
@@ -313,10 +291,29 @@ impl Session<'_> {
                 host.api_level = API_LEVEL;
             }
             host.name.clone_from(&settings.host);
-            let types = self.client.current();
+            let types = self.client.shared.hosted();
             host.entities = types.types.keys().map(ToString::to_string).collect();
         }
         self.out.try_send(host).map_err(|_| Ended::Unread)
+    }
+}
+
+/// Installs tables at once. Then comes the time to finish for who holds claims of the
+/// blocked types, and the end of the actors that live elsewhere.
+pub(super) fn switch(
+    shared: &Shared,
+    residents: Arc<dyn Residents>,
+    tables: Arc<Tables>,
+    blocked: BTreeSet<Arc<str>>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let leaving = shared.claims.switch(&tables, &blocked);
+    let hosted = shared.hosted();
+    let moved = move |actor: &Actor| {
+        blocked.contains(&actor.kind) && !tables.is_local(&actor.kind, &actor.id)
+    };
+    async move {
+        join_all(leaving.iter().map(|it| drain(it, &hosted))).await;
+        residents.halt(&Halt::Moved(Arc::new(moved))).await;
     }
 }
 

@@ -255,6 +255,10 @@ impl Sidecar {
                     assert!(self.open && !self.settling);
                     self.settling = true;
                     self.claims.switch(&tables, &blocked);
+                    for kind in KINDS {
+                        let waits = self.lookup(kind).is_none();
+                        assert_eq!(waits, blocked.contains(kind), "{kind}");
+                    }
                     for (kind, claim) in &self.calls {
                         let local = tables.is_local(kind, "1") && !blocked.contains(*kind);
                         assert!(local || self.is_leaving(claim), "{kind} is not drained");

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 const CLOSED: usize = 1;
 const ONE: usize = 2;
+/// Whoever is told to stop does so when it is scheduled next.
+const NOTICE: Duration = Duration::from_secs(1);
 
 /// Nobody enters once it is closed, and whoever closed it can wait for the rest to leave.
 #[derive(Debug)]
@@ -66,15 +69,16 @@ impl Gate {
         self.state.load(Ordering::Acquire) >= ONE
     }
 
-    /// Waits until everybody has left; after `limit` the rest is told to stop, and the
-    /// answer is false.
+    /// Waits until everybody has left. After `limit` the rest is told to stop, is given a
+    /// moment to notice, and the answer is false.
     pub(crate) async fn drain(&self, limit: Duration) -> bool {
-        let left = !limit.is_zero() && tokio::time::timeout(limit, self.emptied()).await.is_ok();
-        let left = left || !self.is_occupied();
-        if !left {
-            self.revoked.cancel();
+        if timeout(limit, self.emptied()).await.is_ok() {
+            return true;
         }
-        left
+        self.revoked.cancel();
+        // Who does not listen is not waited for.
+        let _ = timeout(NOTICE, self.emptied()).await;
+        false
     }
 
     async fn emptied(&self) {
@@ -137,11 +141,15 @@ mod tests {
         for limit in [Duration::ZERO, Duration::from_secs(2)] {
             let gate = Gate::open();
             let pass = Gate::enter(&gate).unwrap();
-            gate.close();
+            assert!(gate.close());
             let start = tokio::time::Instant::now();
-            assert!(!gate.drain(limit).await);
+            let stop = async {
+                pass.revoked().await;
+                drop(pass);
+            };
+            let (drained, ()) = tokio::join!(gate.drain(limit), stop);
+            assert!(!drained && !gate.is_occupied());
             assert_eq!(start.elapsed(), limit);
-            pass.revoked().await;
         }
     }
 }

@@ -9,7 +9,7 @@ mod ring;
 mod tables;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -120,6 +120,13 @@ struct Shared {
     status: watch::Sender<Status>,
 }
 
+impl Shared {
+    /// What was reported last.
+    fn hosted(&self) -> Arc<Hosted> {
+        self.hosted.borrow().clone().unwrap_or_default()
+    }
+}
+
 impl Placement {
     /// Starts the task that keeps a stream to Placement from the first
     /// [`Placement::report`] on.
@@ -155,7 +162,12 @@ impl Placement {
         self.shared.claims.lookup(actor).await
     }
 
-    /// Waits until the tables are others than those of [`Claim::generation`].
+    /// Which tables there are now; newer ones have a higher number.
+    pub fn generation(&self) -> u64 {
+        self.shared.claims.generation()
+    }
+
+    /// Waits until the tables are others than those of `generation`.
     pub async fn changed_since(&self, generation: u64) {
         self.shared.claims.changed_since(generation).await;
     }

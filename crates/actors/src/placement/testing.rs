@@ -15,9 +15,14 @@ use security::Acceptor;
 use service::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+
+use super::client::switch;
+use super::dissemination::{Dissemination, Effect, Event};
+use super::tables::Own;
+use super::{Hosted, Residents};
 
 /// The patience of a test; only one that fails waits it out.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -225,5 +230,55 @@ impl Placement for Service {
         let taken = self.streams.send(stream).await;
         taken.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(sent)))
+    }
+}
+
+/// A sidecar's placement without a stream: the orders are those of the test.
+pub(crate) struct Puppet {
+    pub(crate) placement: super::Placement,
+    dissemination: Mutex<Dissemination>,
+    residents: Arc<dyn Residents>,
+}
+
+impl Puppet {
+    /// `drain` is the time that calls have to end.
+    pub(crate) fn new(name: &str, residents: Arc<dyn Residents>, drain: Duration) -> Self {
+        let mut dissemination = Dissemination::new(Own::new(name), LONG);
+        dissemination.on(Event::Opened, Instant::now());
+        let placement = super::Placement {
+            shared: Arc::default(),
+        };
+        placement.report(Hosted {
+            drain,
+            ..Hosted::default()
+        });
+        Self {
+            placement,
+            dissemination: Mutex::new(dissemination),
+            residents,
+        }
+    }
+
+    /// Follows an order until it could be acknowledged.
+    pub(crate) async fn obey(&self, order: PlacementOrder) {
+        let mut event = Event::Order(order);
+        loop {
+            let effects = self.dissemination.lock().on(event, Instant::now());
+            let mut settling = None;
+            for effect in effects {
+                match effect {
+                    Effect::Switch { tables, blocked } => {
+                        let (shared, residents) = (&self.placement.shared, &self.residents);
+                        settling = Some(switch(shared, residents.clone(), tables, blocked));
+                    }
+                    Effect::Release { .. } => self.placement.shared.claims.release(),
+                    Effect::Ack { .. } => {}
+                    Effect::Close(closing) => panic!("{closing}"),
+                }
+            }
+            let Some(settling) = settling else { return };
+            settling.await;
+            event = Event::Settled;
+        }
     }
 }

@@ -191,6 +191,7 @@ async fn claims_are_revoked_at_once_when_calls_need_not_be_drained() {
     let claim = it.lookup("cat").await.unwrap();
     stream.send(update(2, &[])).await;
     tokio::time::timeout(LONG, claim.revoked()).await.unwrap();
+    drop(claim);
     stream.expect(HostOperation::Update, 1).await;
 }
 
@@ -213,6 +214,7 @@ async fn without_a_stream_nothing_runs_and_callers_wait_for_the_next() {
     stream.expect(HostOperation::Update, 2).await;
     drop(stream);
     tokio::time::timeout(LONG, claim.revoked()).await.unwrap();
+    drop(claim);
 
     let mut stream = server.next_stream().await;
     assert_eq!(it.told.all.load(Ordering::Relaxed), 1);
