@@ -4,6 +4,7 @@ mod check;
 pub mod config;
 mod connections;
 pub mod flags;
+pub mod fuzzing;
 mod hub;
 mod leadership;
 mod line;

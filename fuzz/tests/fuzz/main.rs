@@ -45,6 +45,7 @@ targets! {
     ids
     keys
     metadata
+    reports
     requests
     resiliency
     schedules

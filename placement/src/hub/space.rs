@@ -65,7 +65,15 @@ impl Space {
         if self.events.is_empty() && self.next().is_none_or(|next| now < next) {
             return;
         }
-        for effect in self.rounds.on(self.events.drain(..), now) {
+        let effects = self.rounds.on(self.events.drain(..), now);
+        let late = effects.iter().find_map(|effect| match effect {
+            Effect::Close { silence, .. } => Some(silence.version),
+            Effect::Send { .. } => None,
+        });
+        if let Some(version) = late {
+            tracing::warn!(target: SCOPE, "Dissemination timeout for version {version}");
+        }
+        for effect in effects {
             match effect {
                 Effect::Send { to, order } => self.send(&to, order),
                 Effect::Close { stream, silence } => self.close(name, stream, silence),
