@@ -6,7 +6,7 @@ use clap::{ArgMatches, CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     build_info, completion, home::Home, init, inspect, invoke, list, logs, mtls, output::Report,
-    publish, run, services::detached, status, stop, uninstall, version,
+    publish, run, scheduler, services::detached, status, stop, uninstall, version,
 };
 
 const EXAMPLES: &str = "\
@@ -70,6 +70,9 @@ enum Command {
     Configurations(inspect::Args),
     /// Show, copy or renew the certificates of mutual TLS
     Mtls(mtls::Args),
+    /// List, delete, save and restore the jobs and reminders of the scheduler
+    #[command(visible_alias = "sched")]
+    Scheduler(scheduler::Args),
     /// Print the versions of this tool and of the installed runtime
     Version(version::Args),
     /// Print how this tool and the installed runtime were built
@@ -83,12 +86,10 @@ enum Command {
 }
 
 /// Commands of upstream's tool that this one does not have, and what each needs.
-const MISSING: [(&str, &str); 8] = [
+const MISSING: [(&str, &str); 6] = [
     ("annotate", KUBERNETES),
     ("dashboard", "the dashboard"),
     ("mcpservers", "MCP servers"),
-    ("sched", "the scheduler"),
-    ("scheduler", "the scheduler"),
     ("upgrade", KUBERNETES),
     ("wf", "workflows"),
     ("workflow", "workflows"),
@@ -125,6 +126,7 @@ pub(crate) async fn execute(cli: Cli, matches: &ArgMatches, report: Report) -> a
         Command::Components(args) => inspect::components(&args, report).await,
         Command::Configurations(args) => inspect::configurations(&args, &home, report).await,
         Command::Mtls(args) => mtls::execute(&args, &home, report).await,
+        Command::Scheduler(args) => scheduler::execute(&args, &home, report).await,
         Command::Version(args) => version::execute(&args, &home).await,
         Command::BuildInfo => build_info::execute(&home).await,
         Command::Completion(args) => completion::execute(&args),

@@ -22,6 +22,7 @@ mod mtls;
 mod output;
 mod publish;
 mod run;
+mod scheduler;
 mod services;
 mod status;
 mod stop;

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use comfy_table::{Table, presets};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -33,27 +33,47 @@ pub(crate) fn render<T: Serialize>(
 
 /// A table without borders; columns that are empty in all rows are left out.
 fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
-    let shown: Vec<usize> = (0..columns.len())
-        .filter(|&index| rows.iter().any(|row| !row[index].is_empty()))
-        .collect();
-    let pick = |row: &[String]| {
-        shown
-            .iter()
-            .map(|&index| row[index].clone())
-            .collect::<Vec<_>>()
-    };
-    let headers: Vec<String> = columns.iter().map(|name| header(name)).collect();
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(pick(&headers));
-    for row in rows {
-        table.add_row(pick(row));
+    let layout = Layout::of(columns, rows, false);
+    let lines = rows.iter().map(|row| layout.line(row));
+    layout.header(columns) + &lines.collect::<String>()
+}
+
+/// Which columns a table has, and how wide they are.
+pub(crate) struct Layout(Vec<(usize, usize)>);
+
+impl Layout {
+    /// Fits the columns to the rows; those that are empty are left out unless `keep_empty`.
+    pub(crate) fn of(columns: &[&str], rows: &[Vec<String>], keep_empty: bool) -> Self {
+        let width = |index: usize| {
+            let widest = rows.iter().map(|row| row[index].width()).max();
+            widest.filter(|widest| *widest > 0 || keep_empty)
+        };
+        let fitted = columns.iter().enumerate().filter_map(|(index, name)| {
+            let widest = width(index)?;
+            Some((index, widest.max(header(name).width())))
+        });
+        Self(fitted.collect())
     }
-    table.column_iter_mut().for_each(|column| {
-        column.set_padding((2, 0));
-    });
-    format!("{}\n", table.trim_fmt())
+
+    pub(crate) fn header(&self, columns: &[&str]) -> String {
+        let names: Vec<String> = columns.iter().map(|name| header(name)).collect();
+        self.line(&names)
+    }
+
+    /// One row with its end of line. What it contains can neither break the line nor reach the
+    /// terminal as a command.
+    pub(crate) fn line(&self, row: &[String]) -> String {
+        let mut line = String::new();
+        for &(index, width) in &self.0 {
+            let cell = row[index].replace(char::is_control, "\u{fffd}");
+            let space = width.saturating_sub(cell.width());
+            line.push_str("  ");
+            line.push_str(&cell);
+            line.extend(std::iter::repeat_n(' ', space));
+        }
+        line.truncate(line.trim_end().len());
+        line + "\n"
+    }
 }
 
 fn header(name: &str) -> String {
@@ -73,6 +93,18 @@ mod tests {
         assert_eq!(
             table(&["APP ID", "COMMAND", "RUN_TEMPLATE_PATH"], &rows),
             "  APP ID  RUN TEMPLATE PATH\n  orders  3500\n  a       50001\n"
+        );
+    }
+
+    #[test]
+    fn a_cell_is_one_line_of_plain_text() {
+        let rows = [
+            vec!["文".to_owned(), "1".to_owned()],
+            vec!["a\n\u{1b}[31mb".to_owned(), "2".to_owned()],
+        ];
+        assert_eq!(
+            table(&["N", "M"], &rows),
+            "  N         M\n  文        1\n  a\u{fffd}\u{fffd}[31mb  2\n"
         );
     }
 
