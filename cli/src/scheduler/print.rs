@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn more_than_can_be_sorted_are_printed_as_they_come() {
-        let count = 3 * SORTED;
+        let count = SORTED + 100;
         let name = |n: usize| format!("app/a/{n:05}");
         let jobs = || {
             (0..count)
