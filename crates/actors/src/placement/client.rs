@@ -142,8 +142,11 @@ impl Client {
         if ended.is_rotation() {
             tracing::debug!(target: PLACEMENT, "Placement stream closed: {ended}. Reconnecting...");
         } else {
-            if let Ended::Refused(_) = ended {
-                tracing::warn!(target: STREAM, "Error receiving from stream: {ended}");
+            match ended {
+                Ended::Refused(_) | Ended::Closed => {
+                    tracing::warn!(target: STREAM, "Error receiving from stream: {ended}");
+                }
+                _ => tracing::info!(target: STREAM, "Closing connection to placement: {ended}"),
             }
             tracing::info!(target: PLACEMENT, "Placement stream closed: {ended}. Reconnecting...");
         }
