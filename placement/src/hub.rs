@@ -20,6 +20,8 @@ use space::Space;
 
 /// Streams wait before they put more into the queue.
 const MOST_QUEUED: usize = 4096;
+/// How often the loop gives way before it acts.
+const MOST_TURNS: usize = 16;
 
 /// What the rounds are made with.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +156,21 @@ struct Keeper {
     spaces: Arc<Mutex<Spaces>>,
 }
 
+/// Gives those a turn who are about to say something, without waiting for time
+/// to pass: of many that join at once, most are then in the same round.
+async fn gather(queue: &mut mpsc::Receiver<Notice>, notices: &mut Vec<Notice>) {
+    for _ in 0..MOST_TURNS {
+        let before = notices.len();
+        tokio::task::yield_now().await;
+        while let Ok(notice) = queue.try_recv() {
+            notices.push(notice);
+        }
+        if notices.len() == before {
+            return;
+        }
+    }
+}
+
 impl Keeper {
     async fn run(mut self, mut queue: mpsc::Receiver<Notice>) {
         let mut notices = Vec::new();
@@ -172,6 +189,7 @@ impl Keeper {
                 // The sender lives as long as the process.
                 _ = self.standing.changed() => {}
             }
+            gather(&mut queue, &mut notices).await;
             let refusal = self.standing.borrow().refusal();
             match refusal {
                 Some(status) => self.refuse(&mut notices, &status),
