@@ -149,11 +149,8 @@ impl<B> Turns<B> {
             return Vec::new();
         }
         self.entries.remove(at);
-        match self.entries.front_mut() {
-            // Only the end of the turn makes it somebody else's.
-            Some(next) if at == 0 => bells(next),
-            _ => Vec::new(),
-        }
+        // Who has the turn already was told: there are bells only if it is somebody else's now.
+        self.entries.front_mut().map(bells).unwrap_or_default()
     }
 
     /// Lets nobody in from now on. Answers the bells of all who wait; their calls are over.
