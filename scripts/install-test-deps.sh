@@ -12,6 +12,8 @@ have curl || missing+=(curl)
 have git || missing+=(git)
 have redis-server || missing+=(redis-server)
 have redis-sentinel || missing+=(redis-sentinel)
+have etcd || missing+=(etcd-server)
+have etcdctl || missing+=(etcd-client)
 postgres_server || missing+=(postgresql)
 python_venv || missing+=(python3-venv)
 have node || missing+=(nodejs)
@@ -63,7 +65,7 @@ fi
 "${sudo[@]}" apt-get update -qq
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-for unit in redis-server redis-sentinel postgresql; do
+for unit in redis-server redis-sentinel etcd postgresql; do
   case " ${missing[*]} " in
     *" $unit "*) have systemctl && "${sudo[@]}" systemctl disable --quiet --now "$unit" 2>/dev/null || true ;;
   esac

@@ -5,6 +5,7 @@
 
 mod app;
 mod connection;
+pub mod etcd;
 mod eventually;
 mod http;
 pub mod kubernetes;
