@@ -2,6 +2,7 @@
 
 pub mod config;
 mod engine;
+pub mod etcd;
 pub mod flags;
 pub mod hosts;
 mod metrics;
