@@ -40,8 +40,12 @@ pub struct Tls {
 /// Where jobs are kept.
 #[derive(Clone)]
 pub enum Place {
-    /// In a folder of this machine.
-    Embedded { folder: PathBuf },
+    /// In a folder of this machine; tools read it there as they read an etcd.
+    Embedded {
+        folder: PathBuf,
+        tools_host: String,
+        tools_port: u16,
+    },
     /// In an etcd elsewhere.
     Etcd {
         endpoints: Vec<String>,
@@ -54,7 +58,7 @@ pub enum Place {
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Embedded { folder } => f.debug_tuple("Embedded").field(folder).finish(),
+            Self::Embedded { folder, .. } => f.debug_tuple("Embedded").field(folder).finish(),
             Self::Etcd { endpoints, .. } => f.debug_tuple("Etcd").field(endpoints).finish(),
         }
     }
@@ -87,6 +91,8 @@ impl Config {
             store: match flags.boolean("etcd-embed") {
                 true => Place::Embedded {
                     folder: folder(flags, kubernetes, &namespace, &id),
+                    tools_host: flags.string("etcd-client-listen-address").to_owned(),
+                    tools_port: tools_port(flags)?,
                 },
                 false => Place::Etcd {
                     endpoints: flags.strings("etcd-client-endpoints").to_vec(),
@@ -153,6 +159,11 @@ fn metrics_port(flags: &Parsed) -> Result<Option<u16>, String> {
     let port = flags.string("metrics-port").parse();
     port.map(Some)
         .map_err(|_| "failed to parse metrics port: it is no port".to_owned())
+}
+
+fn tools_port(flags: &Parsed) -> Result<u16, String> {
+    let port = flags.uint("etcd-client-port");
+    u16::try_from(port).map_err(|_| format!("etcd-client-port is {port}, which is no port"))
 }
 
 fn port(flags: &Parsed, name: &str) -> Result<u16, String> {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::SCOPE;
 use crate::config::{Config, Place};
 use crate::engine::Cron;
+use crate::etcd::{External, client, face};
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::server::{self, DRAIN, Service};
@@ -98,7 +99,7 @@ async fn start(config: &Config, groups: &Groups) -> Result<(), String> {
     let listener = bind(&config.host, config.port).await?;
     let address = listener.local_addr().map_err(text)?;
     let broadcast = config.broadcast(address.port(), own_address());
-    let (store, hosts) = open(config, broadcast, groups).await?;
+    let (store, hosts) = open(config, &broadcast, groups).await?;
     stored.ready();
 
     let (cron, handle) = Cron::new(store.clone(), hosts.clone(), metrics.clone());
@@ -122,21 +123,45 @@ async fn start(config: &Config, groups: &Groups) -> Result<(), String> {
 /// The store, and who shares it.
 async fn open(
     config: &Config,
-    broadcast: String,
+    broadcast: &str,
     groups: &Groups,
 ) -> Result<(Arc<dyn Store>, Hosts), String> {
     tracing::info!(target: ETCD, "Starting Etcd provider");
     match &config.store {
-        Place::Embedded { folder } => {
+        Place::Embedded {
+            folder,
+            tools_host,
+            tools_port,
+        } => {
             tracing::info!(target: ETCD, "Starting embedded Etcd");
             greet(folder);
+            let listener = bind(tools_host, *tools_port).await?;
             let store = Embedded::open(folder, &groups.store).await?;
+            face::serve(
+                listener,
+                store.clone(),
+                &config.id,
+                broadcast,
+                &groups.calls,
+            )
+            .map_err(text)?;
             tracing::info!(target: ETCD, "Etcd server is ready!");
-            Ok((Arc::new(store), Hosts::alone(&broadcast)))
+            Ok((Arc::new(store), Hosts::alone(broadcast)))
         }
-        Place::Etcd { .. } => Err(
-            "an etcd elsewhere is not part of this release yet; remove --etcd-embed=false".into(),
-        ),
+        Place::Etcd {
+            endpoints,
+            username,
+            password,
+        } => {
+            let options = client::Options {
+                endpoints: endpoints.clone(),
+                username: username.clone(),
+                password: password.clone(),
+            };
+            let opened = External::open(&options, &config.id, broadcast, &groups.store);
+            let (store, hosts) = opened.map_err(|e| e.to_string())?;
+            Ok((Arc::new(store), hosts))
+        }
     }
 }
 

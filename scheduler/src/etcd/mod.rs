@@ -2,6 +2,7 @@
 //! the jobs that are kept here.
 
 pub mod client;
+pub mod face;
 pub mod keys;
 mod requests;
 pub mod ring;
