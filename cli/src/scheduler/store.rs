@@ -23,8 +23,8 @@ const COUNTERS: &str = "dapr/counters/";
 const CONNECT: Duration = Duration::from_secs(5);
 /// One call, a page of jobs included.
 const CALL: Duration = Duration::from_secs(30);
-/// Jobs that are asked for at a time.
-const PAGE: i64 = 1000;
+/// Jobs that are asked for at a time; many, since whoever answers may count all the others too.
+pub(super) const PAGE: u16 = 10_000;
 /// Larger answers are refused, and smaller pages asked for.
 const MAX_ANSWER: usize = 64 << 20;
 /// Names are at most 512 bytes; the rest is for the prefix.
@@ -245,7 +245,7 @@ impl Pages {
             folder,
             end: end(&from),
             from: Some(from.into()),
-            limit: PAGE,
+            limit: PAGE.into(),
             read: VecDeque::new(),
         }
     }
