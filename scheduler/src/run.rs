@@ -11,6 +11,7 @@ use service::health::{self, Health};
 use service::metrics::{self, Registry};
 use service::{Tasks, net};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::SCOPE;
@@ -33,10 +34,11 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), Str
     let groups = Groups::default();
     let done = tokio::select! {
         started = Box::pin(start(config, &groups)) => match started {
-            Ok(()) => {
-                shutdown.cancelled().await;
-                Ok(())
-            }
+            Ok(cron) => tokio::select! {
+                () = shutdown.cancelled() => Ok(()),
+                // Jobs that nobody fires would go unnoticed.
+                _ = cron => Err("the engine of the jobs has ended".into()),
+            },
             Err(e) => Err(e),
         },
         // A start that waits, for an identity say, is not waited for.
@@ -68,7 +70,8 @@ impl Groups {
     }
 }
 
-async fn start(config: &Config, groups: &Groups) -> Result<(), String> {
+/// Starts everything, and answers the task of the engine.
+async fn start(config: &Config, groups: &Groups) -> Result<JoinHandle<()>, String> {
     let health = Health::new();
     let registry = Registry::new(&[]);
     let metrics = Metrics::new(&registry);
@@ -103,7 +106,7 @@ async fn start(config: &Config, groups: &Groups) -> Result<(), String> {
     stored.ready();
 
     let (cron, handle) = Cron::new(store.clone(), hosts.clone(), metrics.clone());
-    groups.engine.spawn("cron", cron.run(groups.engine.token()));
+    let cron = groups.engine.spawn("cron", cron.run(groups.engine.token()));
     let acceptor = security.identity().map(|own| own.acceptor(PeerRule::Any));
     let service = Service {
         store,
@@ -117,7 +120,7 @@ async fn start(config: &Config, groups: &Groups) -> Result<(), String> {
     serving.ready();
     tracing::info!(target: SERVER, "Dapr Scheduler listening on: {address}");
     tracing::info!(target: SERVER, "Running gRPC server on port {}", address.port());
-    Ok(())
+    Ok(cron)
 }
 
 /// The store, and who shares it.

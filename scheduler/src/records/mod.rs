@@ -6,6 +6,9 @@
 mod job;
 pub(crate) mod target;
 
+#[cfg(test)]
+mod tests;
+
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use job::{Refused, accept, check_key, show, show_named};

@@ -5,6 +5,9 @@ mod delete;
 mod schedule;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;

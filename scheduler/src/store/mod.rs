@@ -66,8 +66,9 @@ pub enum Command {
         revision: u64,
         counter: stored::Counter,
     },
-    /// Removes a job that has run its course, and its counter. When the job has
-    /// another revision only the counter goes: [`Outcome::Changed`].
+    /// Removes a job that has run its course, and its counter, if it still has
+    /// this revision, else [`Outcome::Changed`]. The counter of another version
+    /// stays: that may be counting already.
     End { key: Key, revision: u64 },
 }
 

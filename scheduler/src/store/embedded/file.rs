@@ -64,7 +64,7 @@ impl File {
         if let Some(database) = &*database {
             return Ok(database.clone());
         }
-        let opened = (self.open)().map_err(|e| self.fault(&e.into()))?;
+        let opened = (self.open)().map_err(|e| self.told(&e.into()))?;
         let opened = Arc::new(opened);
         tracing::info!(
             target: SCOPE,
@@ -77,26 +77,30 @@ impl File {
     /// What a caller is told. A database that had an input or output error
     /// answers nothing any more, so that it is given up and opened again.
     pub(super) fn fault(&self, error: &redb::Error) -> Error {
-        let path = self.path.display();
-        let full = |e: &std::io::Error| {
-            use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-            matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-        };
-        let told = match error {
-            redb::Error::Io(e) if full(e) => Error::Full(format!(
-                "no space is left for the store {path}; free some: {}",
-                service::net::reason(e)
-            )),
-            redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::DatabaseAlreadyOpen => {
-                Error::Unavailable(format!("the store {path} had a fault: {error}"))
-            }
-            _ => Error::Failed(format!("the store {path} failed: {error}")),
-        };
         if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
             // Whoever still uses it keeps it open a little longer.
             self.database.lock().take();
         }
-        told
+        self.told(error)
+    }
+
+    fn told(&self, error: &redb::Error) -> Error {
+        use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let path = self.path.display();
+        match error {
+            redb::Error::Io(e)
+                if matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge) =>
+            {
+                let reason = service::net::reason(e);
+                Error::Full(format!(
+                    "no space is left for the store {path}; free some: {reason}"
+                ))
+            }
+            redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::DatabaseAlreadyOpen => {
+                Error::Unavailable(format!("the store {path} had a fault: {error}"))
+            }
+            _ => Error::Failed(format!("the store {path} failed: {error}")),
+        }
     }
 
     /// The file's size in bytes.

@@ -102,12 +102,11 @@ impl<'t> Batch<'t> {
                 Ok(Outcome::Done)
             }
             Command::End { key, revision } => {
-                if self.revision_of(&key)? == Some(revision) {
-                    self.delete(key)?;
-                    return Ok(Outcome::Done);
+                if self.revision_of(&key)? != Some(revision) {
+                    return Ok(Outcome::Changed);
                 }
-                self.counters.remove(&*key)?;
-                Ok(Outcome::Changed)
+                self.delete(key)?;
+                Ok(Outcome::Done)
             }
         }
     }
