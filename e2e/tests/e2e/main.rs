@@ -11,6 +11,7 @@ mod grpc_proxy;
 mod grpc_service;
 mod hostile_clients;
 mod invocation;
+mod jobs;
 mod lifecycle;
 mod metadata;
 mod outside;
