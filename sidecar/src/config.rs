@@ -322,6 +322,30 @@ mod tests {
     }
 
     #[test]
+    fn schedulers_come_from_the_flag_or_else_the_environment() {
+        let env = &[("DAPR_SCHEDULER_HOST_ADDRESS_DNS_A", "e:1, f:2")][..];
+        for (args, env, addresses, streams) in [
+            (&[][..], &[][..], &[][..], 3),
+            (&[], env, &["e:1", "f:2"], 3),
+            (
+                &["--scheduler-host-address", "a:1, ,b:2"],
+                env,
+                &["a:1", "b:2"],
+                3,
+            ),
+            (&["--scheduler-job-streams", "0"], &[], &[], 1),
+            (&["--scheduler-job-streams", "9999"], &[], &[], 64),
+        ] {
+            let config = parse(&[&["--app-id", "a"], args].concat(), env).unwrap();
+            let found = (config.scheduler.addresses, config.scheduler.streams);
+            assert_eq!(
+                found,
+                (addresses.iter().map(|a| (*a).to_owned()).collect(), streams)
+            );
+        }
+    }
+
+    #[test]
     fn what_cannot_be_used_is_refused_in_upstreams_words() {
         for (args, expected) in [
             (&[][..], "parameter app-id cannot be empty"),

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use proto::dapr::scheduler::v1 as wire;
 use proto::dapr::scheduler::v1::scheduler_server::{Scheduler, SchedulerServer};
 use proto::dapr::scheduler::v1::watch_jobs_request::WatchJobRequestType;
-use security::tls::Connector;
+use security::{Acceptor, Connector};
 use service::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -27,14 +27,18 @@ pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 /// A client of these schedulers.
 pub(crate) fn client(addresses: &[&str]) -> Client {
-    Client::new(Options {
+    Client::new(options(addresses))
+}
+
+pub(crate) fn options(addresses: &[&str]) -> Options {
+    Options {
         addresses: addresses.iter().map(|a| (*a).to_owned()).collect(),
         streams: 1,
         app_id: "app".into(),
         namespace: "default".into(),
         connector: Connector::plain(),
         metrics: None,
-    })
+    }
 }
 
 /// A server of the Scheduler; it ends, and cuts its connections, with this handle.
@@ -76,6 +80,18 @@ impl Fake {
     }
 
     pub(crate) fn on(listener: TcpListener) -> Self {
+        Self::serve(listener, None)
+    }
+
+    /// One that shows a certificate, and names itself as the only host.
+    pub(crate) async fn secure(acceptor: Acceptor) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let fake = Self::serve(listener, Some(acceptor));
+        fake.name_hosts(&[&fake.address]);
+        fake
+    }
+
+    fn serve(listener: TcpListener, acceptor: Option<Acceptor>) -> Self {
         let address = listener.local_addr().unwrap().to_string();
         let (sender, streams) = mpsc::channel(16);
         let tasks = Tasks::new();
@@ -91,10 +107,20 @@ impl Fake {
         tasks.spawn("fake scheduler", async move {
             while let Some(Ok((stream, _))) = end.run_until_cancelled(listener.accept()).await {
                 let service = TowerToHyperService::new(SchedulerServer::new(service.clone()));
-                let end = end.clone();
-                connections.spawn("connection", async move {
+                let (acceptor, end) = (acceptor.clone(), end.clone());
+                let serve = async move {
                     let server = auto::Builder::new(TokioExecutor::new());
-                    let serve = server.serve_connection(TokioIo::new(stream), service);
+                    match acceptor {
+                        None => drop(server.serve_connection(TokioIo::new(stream), service).await),
+                        Some(acceptor) => {
+                            if let Ok((stream, _)) = acceptor.accept(stream).await {
+                                let stream = TokioIo::new(stream);
+                                let _ = server.serve_connection(stream, service).await;
+                            }
+                        }
+                    }
+                };
+                connections.spawn("connection", async move {
                     end.run_until_cancelled(serve).await;
                 });
             }

@@ -1,5 +1,6 @@
 mod calls;
 mod hosts;
+mod identity;
 mod streams;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use service::health::Health;
 use testkit::{DEADLINE, eventually};
 use tokio::sync::Semaphore;
 
-use super::testing::{Fake, client};
+use super::testing::{Fake, client, options};
 use super::*;
 use crate::api::pipeline::Pipeline;
 use crate::flags::AppConfig;
@@ -79,6 +80,10 @@ impl Drop for Running {
 
 /// With an app that is not healthy yet.
 fn running(addresses: &[&str], permits: usize) -> Running {
+    started(client(addresses), permits)
+}
+
+fn started(client: Client, permits: usize) -> Running {
     let config = AppConfig {
         port: Some(1),
         protocol: "http".into(),
@@ -98,7 +103,7 @@ fn running(addresses: &[&str], permits: usize) -> Running {
         jobs: taker.clone(),
         reminders: Some(taker.clone()),
     };
-    let (client, health, tasks) = (client(addresses), Health::new(), Tasks::new());
+    let (health, tasks) = (Health::new(), Tasks::new());
     client.start(
         triggers,
         &app,
