@@ -54,7 +54,7 @@ fn jobs_lie_where_upstream_has_its_etcd() {
         ),
     ] {
         let config = Config::read(&parsed(args), &|_| None).unwrap();
-        let Place::Embedded { folder } = config.store else {
+        let Place::Embedded { folder, .. } = config.store else {
             panic!("{args:?}");
         };
         assert_eq!(folder.to_str(), Some(expected));

@@ -10,3 +10,6 @@ mod store;
 pub mod wire;
 
 pub use store::External;
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Reading ranges.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -14,6 +15,12 @@ use crate::etcd::wire::etcdserverpb::{RangeRequest, RangeResponse};
 use crate::etcd::wire::mvccpb::KeyValue;
 use crate::store::{Record, Store};
 
+/// Whether it is enough.
+pub(super) type Enough = Result<ControlFlow<()>, Status>;
+
+/// How many keys are counted that a limit leaves out: whoever reads a large range in
+/// pages does not want all of it counted for each.
+const MOST_COUNTED: usize = 10_000;
 /// The most bytes of keys and values in one answer.
 const MOST_BYTES: usize = 64 << 20;
 
@@ -25,7 +32,13 @@ impl Face {
         }
         let mut found = Found::new(&request);
         for span in spans(&request.key, &request.range_end) {
-            self.walk(&span, &mut |pair| found.take(pair)).await?;
+            if self
+                .walk(&span, &mut |pair| found.take(pair))
+                .await?
+                .is_break()
+            {
+                break;
+            }
         }
         let header = self.header().await?;
         Ok(found.answer(header))
@@ -45,41 +58,44 @@ impl Face {
         }
     }
 
-    /// Shows all pairs of a span, in order.
+    /// Shows the pairs of a span, in order, until it is enough.
     pub(super) async fn walk(
         &self,
         span: &Span,
-        show: &mut (dyn FnMut(KeyValue) -> Result<(), Status> + Send),
-    ) -> Result<(), Status> {
+        show: &mut (dyn FnMut(KeyValue) -> Enough + Send),
+    ) -> Enough {
+        const MORE: Enough = Ok(ControlFlow::Continue(()));
         if span.section == Section::Leadership {
             return match span.contains(&self.member.id) {
                 true => show(self.member.leadership()),
-                false => Ok(()),
+                false => MORE,
             };
         }
         if let Some(name) = span.single() {
             let record = self.record(name).await?;
             return match record.as_ref().and_then(|r| pair(span.section, r)) {
                 Some(pair) => show(pair),
-                None => Ok(()),
+                None => MORE,
             };
         }
         // The semaphore is never closed.
         let _walk = self.walks.acquire().await.ok();
-        let mut pages = self.store.list(span.stem().to_owned());
+        let (stem, start) = (span.stem().to_owned(), span.start().to_owned());
+        let mut pages = self.store.list_from(stem, start);
         while let Some(page) = pages.try_next().await? {
             for record in &page {
                 if span.is_past(&record.key) {
-                    return Ok(());
+                    return MORE;
                 }
                 if span.contains(&record.key)
                     && let Some(pair) = pair(span.section, record)
+                    && show(pair)?.is_break()
                 {
-                    show(pair)?;
+                    return Ok(ControlFlow::Break(()));
                 }
             }
         }
-        Ok(())
+        MORE
     }
 
     pub(super) async fn record(&self, name: &str) -> Result<Option<Record>, Status> {
@@ -155,10 +171,16 @@ impl Found {
         }
     }
 
-    fn take(&mut self, mut pair: KeyValue) -> Result<(), Status> {
+    fn take(&mut self, mut pair: KeyValue) -> Enough {
         self.count += 1;
-        if self.count_only || (self.pairs.len() == self.limit && !self.descending) {
-            return Ok(());
+        if self.count_only {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if self.pairs.len() == self.limit && !self.descending {
+            return Ok(match self.count - self.limit {
+                ..MOST_COUNTED => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            });
         }
         if self.pairs.len() == self.limit
             && let Some(first) = self.pairs.pop_front()
@@ -171,7 +193,7 @@ impl Found {
         self.bytes += size(&pair);
         self.pairs.push_back(pair);
         match self.bytes {
-            ..=MOST_BYTES => Ok(()),
+            ..=MOST_BYTES => Ok(ControlFlow::Continue(())),
             _ => Err(Status::resource_exhausted(
                 "the answer is too large: ask for a part of it, with a limit",
             )),

@@ -106,6 +106,11 @@ impl Span {
         std::str::from_utf8(&self.from).ok().filter(|_| all)
     }
 
+    /// A text before which there is no name.
+    pub(super) fn start(&self) -> &str {
+        text(&self.from)
+    }
+
     /// A text with which all names begin; others may as well.
     pub(super) fn stem(&self) -> &str {
         if let Some(prefix) = self.prefix() {
@@ -114,10 +119,13 @@ impl Span {
         let to = self.to.as_deref().unwrap_or_default();
         let pairs = self.from.iter().zip(to);
         let alike = pairs.take_while(|(one, other)| one == other).count();
-        let stem = &self.from[..alike];
-        // The rest of a character that is cut through is not a text.
-        stem.utf8_chunks().next().map_or("", |chunk| chunk.valid())
+        text(&self.from[..alike])
     }
+}
+
+/// What of it is a text: a character may be cut through.
+fn text(bytes: &[u8]) -> &str {
+    bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid())
 }
 
 #[cfg(test)]
@@ -203,6 +211,7 @@ mod tests {
         ) {
             for span in spans(&key.into(), &end.into()) {
                 prop_assert!(!span.contains(&name) || name.starts_with(span.stem()));
+                prop_assert!(!span.contains(&name) || *name >= *span.start());
                 prop_assert_eq!(span.prefix().is_some_and(|p| name.starts_with(p)), span.prefix().is_some() && span.contains(&name));
                 prop_assert_eq!(span.single() == Some(&*name), span.single().is_some() && span.contains(&name));
             }

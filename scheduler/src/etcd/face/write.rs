@@ -2,6 +2,7 @@
 //! and removed through the store's own commands, so that the engine sees them.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use prost::Message;
@@ -90,9 +91,9 @@ impl Face {
                 } else {
                     pair.mod_revision
                 };
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             };
-            self.walk(&span, &mut show).await?;
+            let _ = self.walk(&span, &mut show).await?;
         }
         Ok(match compare.result() {
             CompareResult::Equal => found == wanted,
@@ -187,13 +188,13 @@ impl Face {
                     before.push(pair);
                 }
                 match names.len() {
-                    ..=MOST_REMOVED => Ok(()),
+                    ..=MOST_REMOVED => Ok(ControlFlow::Continue(())),
                     _ => Err(Status::resource_exhausted(
                         "too many keys at once: remove a part of them",
                     )),
                 }
             };
-            self.walk(&span, &mut show).await?;
+            let _ = self.walk(&span, &mut show).await?;
             deleted += names.len() as i64;
             self.remove_names(&span, names).await?;
         }

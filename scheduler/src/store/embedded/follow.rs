@@ -45,13 +45,14 @@ impl Feed {
     }
 }
 
-/// Pages of what is stored below `prefix`, all of one moment.
+/// Pages of what is stored below `prefix`, not before `from`, all of one moment.
 pub(super) fn list(
     store: Embedded,
     prefix: String,
+    from: String,
 ) -> impl Stream<Item = Result<Vec<Record>, Error>> {
     let prefix: Arc<str> = prefix.into();
-    let begin = (None::<Arc<Snapshot>>, Some(String::new()));
+    let begin = (None::<Arc<Snapshot>>, Some(from));
     stream::try_unfold(begin, move |(moment, from)| {
         let (store, prefix) = (store.clone(), prefix.clone());
         async move {

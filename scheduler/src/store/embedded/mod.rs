@@ -76,6 +76,15 @@ impl Embedded {
         self.blocking(|file| Ok(file.size())).await
     }
 
+    /// The part of [`Store::list`] that does not come before `from`.
+    pub(crate) fn list_from(
+        &self,
+        prefix: String,
+        from: String,
+    ) -> BoxStream<'static, Result<Vec<Record>, Error>> {
+        follow::list(self.clone(), prefix, from).boxed()
+    }
+
     /// Reads what is stored at this moment.
     async fn reading<T, F>(&self, work: F) -> Result<T, Error>
     where
@@ -116,7 +125,7 @@ impl Store for Embedded {
     }
 
     fn list(&self, prefix: String) -> BoxStream<'static, Result<Vec<Record>, Error>> {
-        follow::list(self.clone(), prefix).boxed()
+        self.list_from(prefix, String::new())
     }
 
     fn follow(&self) -> BoxStream<'static, Change> {

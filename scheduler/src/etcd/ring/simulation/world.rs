@@ -1,29 +1,27 @@
-//! Several schedulers on one etcd with a virtual clock: cut off, late, crashing and
-//! coming back in any order.
+//! What schedulers live in: an etcd, a clock that a test moves, and calls that get lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::machine::{Effect, Event, LEASE, Layout, MARGIN, Me, Ring, Write};
-use super::members::Member;
+use crate::etcd::ring::machine::{Effect, Event, LEASE, Layout, MARGIN, Me, Ring, Write};
+use crate::etcd::ring::members::Member;
 
-const SCHEDULERS: usize = 4;
+pub(super) const SCHEDULERS: usize = 4;
 
 /// What etcd keeps, and everything that ever happened to it.
 #[derive(Default)]
-struct Etcd {
-    revision: i64,
-    keys: BTreeMap<String, Member>,
+pub(super) struct Etcd {
+    pub(super) revision: i64,
+    pub(super) keys: BTreeMap<String, Member>,
     /// When each lease ends.
-    leases: BTreeMap<i64, Instant>,
-    log: Vec<Event>,
+    pub(super) leases: BTreeMap<i64, Instant>,
+    pub(super) log: Vec<Event>,
 }
 
 impl Etcd {
-    fn put(&mut self, id: &str, mut member: Member) -> i64 {
+    pub(super) fn put(&mut self, id: &str, mut member: Member) -> i64 {
         self.revision += 1;
         let before = self.keys.get(id);
         member.created = before.map_or(self.revision, |before| before.created);
@@ -33,7 +31,7 @@ impl Etcd {
         self.revision
     }
 
-    fn end(&mut self, lease: i64) {
+    pub(super) fn end(&mut self, lease: i64) {
         self.leases.remove(&lease);
         let ids: Vec<_> = self.keys.iter().filter(|(_, m)| m.lease == lease).collect();
         let ids: Vec<_> = ids.into_iter().map(|(id, _)| id.clone()).collect();
@@ -44,35 +42,35 @@ impl Etcd {
         }
     }
 
-    fn holds(&self, id: &str, write: &Write) -> bool {
+    pub(super) fn holds(&self, id: &str, write: &Write) -> bool {
         self.leases.contains_key(&write.lease)
             && self.keys.get(id).map_or(0, |m| m.modified) == write.modified
     }
 }
 
 /// A process and what it is about to do.
-struct Scheduler {
-    me: Me,
-    ring: Ring,
+pub(super) struct Scheduler {
+    pub(super) me: Me,
+    pub(super) ring: Ring,
     /// How much of the log it was told; none of it before it listed the keys.
-    told: Option<usize>,
-    calls: VecDeque<Effect>,
-    cut_off: bool,
-    firing: Option<Layout>,
+    pub(super) told: Option<usize>,
+    pub(super) calls: VecDeque<Effect>,
+    pub(super) cut_off: bool,
+    pub(super) firing: Option<Layout>,
     /// When the engine that was told to stop has stopped at the latest.
-    stops: Option<Instant>,
-    wake: Option<Instant>,
+    pub(super) stops: Option<Instant>,
+    pub(super) wake: Option<Instant>,
 }
 
-struct World {
-    now: Instant,
-    etcd: Etcd,
-    schedulers: Vec<Option<Scheduler>>,
-    started: u64,
+pub(super) struct World {
+    pub(super) now: Instant,
+    pub(super) etcd: Etcd,
+    pub(super) schedulers: Vec<Option<Scheduler>>,
+    pub(super) started: u64,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             now: Instant::now(),
             etcd: Etcd::default(),
@@ -81,7 +79,7 @@ impl World {
         }
     }
 
-    fn start(&mut self, place: usize) {
+    pub(super) fn start(&mut self, place: usize) {
         if self.schedulers[place].is_some() {
             return;
         }
@@ -103,7 +101,7 @@ impl World {
         });
     }
 
-    fn tell(&mut self, place: usize, event: Event) {
+    pub(super) fn tell(&mut self, place: usize, event: Event) {
         let now = self.now;
         let Some(scheduler) = &mut self.schedulers[place] else {
             return;
@@ -131,7 +129,7 @@ impl World {
     }
 
     /// Nobody fires what another may fire.
-    fn check(&self) {
+    pub(super) fn check(&self) {
         let firing = self.schedulers.iter().flatten();
         let layouts: Vec<_> = firing.filter_map(|s| s.firing.as_ref()).collect();
         for (place, one) in layouts.iter().enumerate() {
@@ -144,7 +142,7 @@ impl World {
     }
 
     /// The next event of the watch.
-    fn watch(&mut self, place: usize) {
+    pub(super) fn watch(&mut self, place: usize) {
         let Some(scheduler) = &mut self.schedulers[place] else {
             return;
         };
@@ -166,20 +164,20 @@ impl World {
         self.tell(place, event);
     }
 
-    fn is_behind(&self, place: usize) -> bool {
+    pub(super) fn is_behind(&self, place: usize) -> bool {
         let scheduler = self.schedulers[place].as_ref();
         scheduler.is_some_and(|s| s.told != Some(self.etcd.log.len()))
     }
 
     /// The watch was lost: everything is read again.
-    fn forget(&mut self, place: usize) {
+    pub(super) fn forget(&mut self, place: usize) {
         if let Some(scheduler) = &mut self.schedulers[place] {
             scheduler.told = None;
         }
     }
 
     /// The oldest call reaches etcd, whose answer may be lost on the way back.
-    fn call(&mut self, place: usize, answered: bool) {
+    pub(super) fn call(&mut self, place: usize, answered: bool) {
         let Some(scheduler) = &mut self.schedulers[place] else {
             return;
         };
@@ -199,7 +197,7 @@ impl World {
         self.tell(place, if answered { event } else { failed });
     }
 
-    fn serve(&mut self, me: &Me, call: &Effect) -> Event {
+    pub(super) fn serve(&mut self, me: &Me, call: &Effect) -> Event {
         match call {
             Effect::Grant => {
                 self.started += 1;
@@ -234,7 +232,7 @@ impl World {
     }
 
     /// Time passes, and what is due happens on time.
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
             let processes = self.schedulers.iter().flatten();
@@ -268,7 +266,7 @@ impl World {
         }
     }
 
-    fn stopped(&mut self, place: usize) {
+    pub(super) fn stopped(&mut self, place: usize) {
         if let Some(scheduler) = &mut self.schedulers[place]
             && scheduler.stops.take().is_some()
         {
@@ -278,7 +276,7 @@ impl World {
     }
 
     /// Everybody hears and is heard, until nothing can change any more.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for scheduler in self.schedulers.iter_mut().flatten() {
             scheduler.cut_off = false;
         }
@@ -299,7 +297,7 @@ impl World {
         }
     }
 
-    fn layouts(&self) -> Vec<Option<(u64, u64)>> {
+    pub(super) fn layouts(&self) -> Vec<Option<(u64, u64)>> {
         let alive = self.schedulers.iter().flatten();
         alive
             .map(|s| s.firing.as_ref().map(|l| (l.index, l.total)))
@@ -307,194 +305,9 @@ impl World {
     }
 
     /// All that live share all jobs.
-    fn check_settled(&self) {
+    pub(super) fn check_settled(&self) {
         let alive = self.schedulers.iter().flatten().count() as u64;
         let shared: Vec<_> = (0..alive).map(|index| Some((index, alive))).collect();
         assert_eq!(self.layouts(), shared);
     }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Start(usize),
-    Crash(usize),
-    Close(usize),
-    Watch(usize),
-    Forget(usize),
-    Call(usize, bool),
-    Stopped(usize),
-    CutOff(usize, bool),
-    Pass(u64),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let place = || 0..SCHEDULERS;
-    prop_oneof![
-        2 => place().prop_map(Step::Start),
-        1 => place().prop_map(Step::Crash),
-        1 => place().prop_map(Step::Close),
-        14 => place().prop_map(Step::Watch),
-        1 => place().prop_map(Step::Forget),
-        12 => (place(), prop::bool::weighted(0.9)).prop_map(|(p, a)| Step::Call(p, a)),
-        4 => place().prop_map(Step::Stopped),
-        2 => (place(), any::<bool>()).prop_map(|(p, cut)| Step::CutOff(p, cut)),
-        4 => (1..9_000u64).prop_map(Step::Pass),
-    ]
-}
-
-fn run(world: &mut World, steps: Vec<Step>) {
-    for step in steps {
-        match step {
-            Step::Start(place) => world.start(place),
-            Step::Crash(place) => world.schedulers[place] = None,
-            Step::Close(place) => world.tell(place, Event::Close),
-            Step::Watch(place) => world.watch(place),
-            Step::Forget(place) => world.forget(place),
-            Step::Call(place, answered) => world.call(place, answered),
-            Step::Stopped(place) => world.stopped(place),
-            Step::CutOff(place, cut) => {
-                if let Some(scheduler) = &mut world.schedulers[place] {
-                    scheduler.cut_off = cut;
-                }
-            }
-            Step::Pass(millis) => world.pass(Duration::from_millis(millis)),
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
-
-    #[test]
-    fn no_job_has_two_owners_and_each_has_one_in_the_end(
-        steps in prop::collection::vec(step(), 1..400)
-    ) {
-        let mut world = World::new();
-        run(&mut world, steps);
-        world.settle();
-        world.check_settled();
-    }
-}
-
-#[test]
-fn a_scheduler_alone_fires_everything() {
-    let mut world = World::new();
-    world.start(2);
-    world.settle();
-    assert_eq!(world.layouts(), [Some((0, 1))]);
-}
-
-#[test]
-fn who_comes_and_goes_changes_what_the_others_fire() {
-    let mut world = World::new();
-    for place in [0, 2, 1] {
-        world.start(place);
-        world.settle();
-        world.check_settled();
-    }
-    world.tell(0, Event::Close);
-    world.settle();
-    assert_eq!(world.layouts(), [Some((0, 2)), Some((1, 2))]);
-}
-
-#[test]
-fn a_crashed_scheduler_is_replaced_when_its_lease_has_ended() {
-    let mut world = World::new();
-    world.start(0);
-    world.start(1);
-    world.settle();
-    world.schedulers[1] = None;
-    world.start(1);
-    world.pass(Duration::from_secs(1));
-    world.watch(1);
-    let again = world.schedulers[1].as_ref().unwrap();
-    assert_eq!(
-        again.firing, None,
-        "the key of the crashed one is still there"
-    );
-    world.settle();
-    world.check_settled();
-}
-
-#[test]
-fn whoever_hears_nothing_stops_before_its_lease_ends() {
-    let mut world = World::new();
-    world.start(0);
-    world.settle();
-    world.schedulers[0].as_mut().unwrap().cut_off = true;
-    for _ in 0..(LEASE - MARGIN / 2).as_secs() {
-        world.pass(Duration::from_secs(1));
-        world.call(0, true);
-    }
-    assert_eq!(world.layouts(), [None]);
-    assert_eq!(world.etcd.keys.len(), 1, "its key is still there");
-    world.settle();
-    world.check_settled();
-}
-
-/// A scheduler of another kind writes its key only when the number changes.
-#[test]
-fn a_member_that_leaves_its_key_as_it_is_counts_after_the_length_of_a_lease() {
-    let mut world = World::new();
-    let key = |total| Member {
-        uid: 99,
-        address: "other:50006".into(),
-        total,
-        lease: 1_000,
-        created: 0,
-        modified: 0,
-    };
-    let far = world.now + LEASE * 1_000;
-    world.etcd.leases.insert(1_000, far);
-    world.etcd.put("other", key(3));
-    world.start(0);
-    world.start(1);
-    world.settle();
-    world.etcd.put("other", key(3));
-    world.settle();
-    assert_eq!(world.layouts(), [Some((1, 3)), Some((2, 3))]);
-    // One goes and another comes, so that the number is the same for "other".
-    world.schedulers[0] = None;
-    world.start(2);
-    world.settle();
-    assert_eq!(world.layouts(), [Some((1, 3)), Some((2, 3))]);
-}
-
-#[test]
-fn a_key_that_another_process_has_is_never_written() {
-    let mut world = World::new();
-    let far = world.now + LEASE * 1_000;
-    world.etcd.leases.insert(1_000, far);
-    let foreign = Member {
-        uid: 99,
-        address: "elsewhere:50006".into(),
-        total: 1,
-        lease: 1_000,
-        created: 0,
-        modified: 0,
-    };
-    world.etcd.put("scheduler-0", foreign);
-    world.start(0);
-    world.settle();
-    assert_eq!(world.layouts(), [None]);
-    assert_eq!(world.etcd.keys["scheduler-0"].uid, 99);
-    world.etcd.end(1_000);
-    world.settle();
-    world.check_settled();
-}
-
-#[test]
-fn a_scheduler_whose_key_somebody_removed_stops_and_comes_again() {
-    let mut world = World::new();
-    world.start(0);
-    world.settle();
-    world.etcd.revision += 1;
-    world.etcd.keys.clear();
-    let gone = Event::Gone("scheduler-0".into(), world.etcd.revision);
-    world.etcd.log.push(gone);
-    world.watch(0);
-    let scheduler = world.schedulers[0].as_ref().unwrap();
-    assert!(scheduler.stops.is_some(), "it goes on without its key");
-    world.settle();
-    world.check_settled();
 }
