@@ -3,6 +3,7 @@ use std::time::Duration;
 use proto::dapr::scheduler::v1::Job;
 use service::metrics::Registry;
 
+use super::gates::Share;
 use super::model::{Shelf, about, payload, put};
 use super::*;
 
