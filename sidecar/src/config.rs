@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use service::flags::Parsed;
 
-use crate::flags::{AppConfig, Config, HealthConfig, IdentityConfig, SchedulerConfig};
+use crate::flags::{
+    AppConfig, Config, HealthConfig, IdentityConfig, PlacementConfig, SchedulerConfig,
+};
 
 /// Of triggers, to one scheduler.
 const MOST_STREAMS: usize = 64;
@@ -156,7 +158,25 @@ pub(crate) fn config(
                 .unwrap_or(MOST_STREAMS)
                 .clamp(1, MOST_STREAMS),
         },
+        placement: PlacementConfig {
+            addresses: placement(flags),
+            timeout: flags.duration("actors-disseminate-timeout"),
+        },
     })
+}
+
+/// The old flag may name the service before its addresses.
+fn placement(flags: &Parsed) -> Vec<String> {
+    let addresses = match flags.string("placement-host-address") {
+        "" => {
+            let old = flags.string("actors-service");
+            old.strip_prefix("placement:").unwrap_or(old)
+        }
+        given => given,
+    };
+    let addresses = addresses.split(',').map(str::trim);
+    let addresses = addresses.filter(|address| !address.is_empty());
+    addresses.map(str::to_owned).collect()
 }
 
 fn app(

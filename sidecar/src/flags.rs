@@ -104,6 +104,7 @@ pub struct Config {
     pub api_token: String,
     pub identity: IdentityConfig,
     pub scheduler: SchedulerConfig,
+    pub placement: PlacementConfig,
 }
 
 /// Where jobs and reminders are kept.
@@ -113,6 +114,15 @@ pub struct SchedulerConfig {
     pub addresses: Vec<String>,
     /// Streams of triggers to each scheduler.
     pub streams: usize,
+}
+
+/// Where it is known which sidecar hosts which actors.
+#[derive(Clone, Debug)]
+pub struct PlacementConfig {
+    /// `host:port` each; actors are off without any.
+    pub addresses: Vec<String>,
+    /// Of one round.
+    pub timeout: Duration,
 }
 
 /// Who this sidecar is, and who says so.

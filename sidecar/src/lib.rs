@@ -1,5 +1,6 @@
 //! The Dapr sidecar: building blocks over HTTP and gRPC for the app beside it.
 
+mod actors;
 mod api;
 mod app;
 mod block;

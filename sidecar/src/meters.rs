@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use actors::observer::Observer;
 use regex::Regex;
 use resiliency::{ComponentKind, Policies};
 use resources::configuration::{MetricRule, Metrics};
 use service::metrics::{LATENCY_BUCKETS, Options, Registry};
 
+use crate::actors::ActorMetrics;
 use crate::api::metrics::{Cardinality, ErrorCodes, GrpcMetrics, HttpMetrics};
 use crate::app::AppMetrics;
 use crate::block::Block;
@@ -114,6 +116,13 @@ impl Meters {
 
     pub(crate) fn load(&self) -> Option<load::Counts> {
         Some(load::Counts::new(self.on()?, &self.app_id))
+    }
+
+    pub(crate) fn actors(&self) -> Arc<dyn Observer> {
+        match self.on() {
+            Some(registry) => ActorMetrics::shared(registry, &self.app_id),
+            None => Arc::new(()),
+        }
     }
 
     pub(crate) fn jobs(&self) -> Option<JobMetrics> {

@@ -22,6 +22,7 @@ use service::signals::{Signal, Signals};
 use telemetry::Tracer;
 use tokio::net::TcpListener;
 
+use crate::actors::{self, Actors};
 use crate::api::absent::Absent;
 use crate::api::access::{Access, Rule};
 use crate::api::grpc::dapr::Api;
@@ -31,7 +32,7 @@ use crate::flags::Config;
 use crate::health::Healthz;
 use crate::invoke::external::External;
 use crate::invoke::resolve::{self, Entry, Registry as Neighbours, Resolver};
-use crate::invoke::{Invoker, Parts};
+use crate::invoke::{self, Invoker, Parts};
 use crate::jobs::{self, Jobs};
 use crate::load::{self, Loader};
 use crate::metadata::{Facts, Metadata};
@@ -100,6 +101,7 @@ enum Next {
 
 struct Sidecar {
     app: App,
+    actors: Actors,
     loader: Loader,
     asked: tokio::sync::watch::Receiver<Asked>,
     /// Kept so that the file is there as long as the sidecar is.
@@ -169,16 +171,18 @@ impl Sidecar {
         )?;
         let neighbours = Neighbours::new(&process_env);
         let instance = instance(config, address.clone(), &internal);
-        let registration = register(&neighbours, &instance);
+        let here = reached_at(&instance);
+        let registration = register(&neighbours, &instance, &here);
         let resolution = settings.name_resolution.clone().unwrap_or_default();
         let env = resolver_env(config, tasks);
         let resolver = resolve::open(&resolution, &types, neighbours, env, instance).await;
         let max_message = config.max_body.unwrap_or(usize::MAX);
+        let pool = Pool::new(Dialer::new(security.clone()), meters.calls(), tasks);
         let invoker = Invoker::new(Parts {
             app_id: config.app_id.clone(),
             namespace: namespace(config).into(),
             app: app.clone(),
-            pool: Pool::new(Dialer::new(security.clone()), meters.calls(), tasks),
+            pool: pool.clone(),
             resolver: resolver.clone(),
             external: External::new(
                 loader.endpoints.clone(),
@@ -211,8 +215,29 @@ impl Sidecar {
         let pubsub = Brokers::new(loader.pubsub.clone(), &config.app_id);
         let scheduler = scheduler(config, &security, &meters);
         let jobs = Jobs::new(scheduler.clone(), &config.app_id, namespace(config));
-        let inventory = loader.inventory.clone();
-        let metadata = Metadata::new(facts(config, &settings), inventory, scheduler.clone());
+        let parts = actors::Parts {
+            app_id: config.app_id.clone(),
+            namespace: namespace(config).to_owned(),
+            host: here,
+            addresses: config.placement.addresses.clone(),
+            disseminate_timeout: config.placement.timeout,
+            app: app.clone(),
+            state: state.clone(),
+            state_ttl: settings.has_feature("ActorStateTTL"),
+            scheduler: scheduler.clone(),
+            policies: policies.clone(),
+            pool,
+            max_message: max_message.max(invoke::LEAST_MESSAGE),
+            observer: meters.actors(),
+        };
+        let placed = health.target("internal-placement-service");
+        let actors = Actors::new(parts, &security, placed);
+        let metadata = Metadata::new(
+            facts(config, &settings),
+            loader.inventory.clone(),
+            actors.clone(),
+            scheduler.clone(),
+        );
         let (shutdown, asked) = Shutdown::new();
         let healthz = Healthz {
             app_id: config.app_id.clone(),
@@ -224,6 +249,7 @@ impl Sidecar {
         let routes = state::http::routes(state.clone(), &config.app_id)
             .and(secrets::http::routes(secrets.clone()))
             .and(crate::pubsub::http::routes(&pubsub))
+            .and(actors::http::routes(&actors))
             .and(jobs::http::routes(&jobs))
             .and(crate::metadata::http::routes(metadata.clone()))
             .and(healthz.routes())
@@ -231,6 +257,7 @@ impl Sidecar {
             .and(absent.routes());
         let public = crate::metadata::http::routes(metadata.clone()).and(healthz.routes());
         let api = Api {
+            actors: actors.clone(),
             absent,
             invoker: invoker.clone(),
             jobs,
@@ -267,7 +294,13 @@ impl Sidecar {
             app_id: config.app_id.clone(),
         });
         let access_of_calls = access_list.clone();
-        let peers = peer::Server::new(app.clone(), access_of_calls, meters.invocation(), tracing);
+        let peers = peer::Server::new(
+            app.clone(),
+            actors.clone(),
+            access_of_calls,
+            meters.invocation(),
+            tracing,
+        );
         let acceptor = security.peer_acceptor();
         servers.internal(internal, peers, access_list, invoker, acceptor, tasks);
         internal_ready.ready();
@@ -282,13 +315,14 @@ impl Sidecar {
         };
         let triggers = Triggers {
             jobs: Arc::new(events),
-            reminders: None,
+            reminders: Some(Arc::new(actors.clone())),
         };
         let known = health.target("scheduler-watch-hosts");
         scheduler.start(triggers, &app, known, tasks);
 
         let sidecar = Self {
             app: app.clone(),
+            actors: actors.clone(),
             loader: loader.clone(),
             asked,
             _registration: registration,
@@ -302,6 +336,7 @@ impl Sidecar {
                 if loader.loaded().await.is_err() {
                     return;
                 }
+                actors.components_open().await;
                 outbound.ready();
                 app.wait_for_port().await;
                 runtime.ready();
@@ -315,7 +350,7 @@ impl Sidecar {
                     app_id,
                     tracer,
                 };
-                introduce(app, subscriptions, &background).await;
+                introduce(app, actors, subscriptions, &background).await;
             };
             tokio::select! {
                 () = ready => {}
@@ -381,6 +416,7 @@ impl Sidecar {
     async fn stop(self, config: &Config, tasks: Tasks) -> bool {
         tracing::info!(target: SCOPE, "Dapr is shutting down");
         let end = async {
+            self.actors.stop().await;
             tasks
                 .shutdown(config.graceful.unwrap_or(Duration::MAX))
                 .await;
@@ -413,14 +449,17 @@ const INTRODUCTION: Duration = Duration::from_secs(1);
 
 /// Asks the app what it wants. Without probes this comes before the first call,
 /// so that whoever reaches the app finds it subscribed.
-async fn introduce(app: App, subscriptions: Subscriptions, tasks: &Tasks) {
+async fn introduce(app: App, actors: Actors, subscriptions: Subscriptions, tasks: &Tasks) {
     let probed = app.probed(tasks).await;
+    let app_id = subscriptions.app_id.clone();
     let questions = async {
-        app.initialize(&subscriptions.app_id).await;
+        let config = app.configuration(&app_id).await;
         subscriptions.start(tasks.token()).await;
+        actors.app_is_up(config).await;
     };
     if probed {
-        return questions.await;
+        questions.await;
+        return actors.follow(&app, &app_id).await;
     }
     let mut questions = std::pin::pin!(questions);
     let answered = tokio::time::timeout(INTRODUCTION, questions.as_mut()).await;
@@ -670,15 +709,24 @@ fn resolver_env(config: &Config, tasks: &Tasks) -> component::Env {
     }
 }
 
+/// `host:port` of the internal API, as others know it.
+fn reached_at(instance: &Instance) -> String {
+    let port = instance.internal_port;
+    match instance.address.as_str() {
+        v6 if v6.contains(':') && !v6.starts_with('[') => format!("[{v6}]:{port}"),
+        host => format!("{host}:{port}"),
+    }
+}
+
 /// A sidecar that cannot register itself can still call others and serve its app.
-fn register(neighbours: &Neighbours, instance: &Instance) -> Option<resolve::Registration> {
-    let host = match instance.address.as_str() {
-        v6 if v6.contains(':') && !v6.starts_with('[') => format!("[{v6}]"),
-        host => host.to_owned(),
-    };
+fn register(
+    neighbours: &Neighbours,
+    instance: &Instance,
+    here: &str,
+) -> Option<resolve::Registration> {
     let entry = Entry {
         app_id: instance.app_id.clone(),
-        address: format!("{host}:{}", instance.internal_port),
+        address: here.to_owned(),
         pid: std::process::id(),
     };
     match neighbours.register(&entry) {

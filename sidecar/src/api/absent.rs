@@ -39,20 +39,8 @@ impl Absent {
         absent::crypto()
     }
 
-    pub(crate) fn actor(&self, kind: &str) -> ApiError {
-        if kind.starts_with("dapr.internal.") {
-            return absent::reserved_actor_type(kind);
-        }
-        absent::placement()
-    }
-
-    /// Calls do not check for reserved types.
-    pub(crate) fn actor_call(&self) -> ApiError {
-        absent::placement()
-    }
-
     pub(crate) fn workflow(&self) -> ApiError {
-        absent::actor_state_store()
+        errors::actors::no_state_store()
     }
 
     pub(crate) fn conversation(&self, name: &str) -> ApiError {
@@ -95,10 +83,7 @@ impl Absent {
     }
 
     pub(crate) fn routes(&self) -> Routes {
-        self.messaging()
-            .and(self.actors())
-            .and(self.workflows())
-            .and(self.rest())
+        self.messaging().and(self.workflows()).and(self.rest())
     }
 
     fn messaging(&self) -> Routes {
@@ -116,33 +101,6 @@ impl Absent {
         )
     }
 
-    fn actors(&self) -> Routes {
-        let group = Group::new("actors", "v1");
-        let me = self.clone();
-        let typed = move || {
-            let me = me.clone();
-            handler(move |c| me.actor(&c.name("type")))
-        };
-        let call = get(handler(|_| absent::placement())).post(handler(|_| absent::placement()));
-        let call = call
-            .put(handler(|_| absent::placement()))
-            .delete(handler(|_| absent::placement()));
-        Routes::new()
-            .add(group, "/v1.0/actors/{type}/{id}/method/{method}", call)
-            .add(group, "/v1.0/actors/{type}/{id}/state/{key}", get(typed()))
-            .add(group, "/v1.0/actors/{type}/{id}/state", both(typed()))
-            .add(
-                group,
-                "/v1.0/actors/{type}/{id}/reminders/{name}",
-                both(typed()).get(typed()).delete(typed()),
-            )
-            .add(
-                group,
-                "/v1.0/actors/{type}/{id}/timers/{name}",
-                both(typed()).delete(typed()),
-            )
-    }
-
     fn workflows(&self) -> Routes {
         let mut routes = Routes::new();
         for (path, version) in [
@@ -151,7 +109,7 @@ impl Absent {
             ("v1.0-alpha1", "v1alpha1"),
         ] {
             let group = Group::new("workflows", version);
-            let none = || handler(|_| absent::actor_state_store());
+            let none = || handler(|_| errors::actors::no_state_store());
             let base = format!("/{path}/workflows/{{component}}/{{id}}");
             routes = routes.add(group, base.clone(), get(none()));
             routes = routes.add(group, format!("{base}/raiseEvent/{{event}}"), post(none()));

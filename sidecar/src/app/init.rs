@@ -4,45 +4,63 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::Request;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
 use super::{App, Error};
 
+const SCOPE: &str = "dapr.runtime";
 const ANSWER: Duration = Duration::from_secs(60);
+/// Of an answer, in bytes.
+const LARGEST: usize = 4 << 20;
 
 impl App {
-    /// Asks for the app's configuration. What it says concerns actors, which are
-    /// not part of this build.
-    pub(crate) async fn initialize(&self, app_id: &str) {
-        let Some(inner) = &self.inner else { return };
+    /// What the app answers to `/dapr/config`, which is about actors; `None` when it
+    /// is not asked or has nothing to say.
+    pub(crate) async fn configuration(&self, app_id: &str) -> Option<Bytes> {
+        let inner = self.inner.as_ref()?;
         if !inner.config.ask_config {
             tracing::warn!(
-                target: "dapr.runtime",
+                target: SCOPE,
                 "Skipping programmatic dapr configuration loading (see 'disable-init-endpoints' flag/annotation)"
             );
-            return;
+            return None;
         }
         if inner.protocol.is_grpc() {
-            return;
+            return None;
         }
-        match timeout(ANSWER, self.ask("/dapr/config", app_id)).await {
-            Ok(Ok(_)) => {
-                tracing::info!(target: "dapr.runtime", "Application configuration loaded")
+        let answer = timeout(ANSWER, async {
+            let response = self
+                .ask("/dapr/config", app_id)
+                .await
+                .map_err(|e| e.to_string())?;
+            let (parts, body) = response.into_parts();
+            let body = Limited::new(body, LARGEST).collect().await;
+            let body = body.map_err(|e| e.to_string())?.to_bytes();
+            Ok::<_, String>((parts.status == StatusCode::OK && !body.is_empty()).then_some(body))
+        });
+        match answer.await {
+            Ok(Ok(answer)) => {
+                tracing::info!(target: SCOPE, "Application configuration loaded");
+                answer
             }
             Ok(Err(e)) => {
-                tracing::warn!(target: "dapr.runtime", "Failed to complete app init: {e} ")
+                tracing::warn!(target: SCOPE, "Failed to complete app init: {e} ");
+                None
             }
-            Err(_) => tracing::warn!(
-                target: "dapr.runtime",
-                "Failed to complete app init: GET /dapr/config was not answered within {}s ",
-                ANSWER.as_secs()
-            ),
+            Err(_) => {
+                tracing::warn!(
+                    target: SCOPE,
+                    "Failed to complete app init: GET /dapr/config was not answered within {}s ",
+                    ANSWER.as_secs()
+                );
+                None
+            }
         }
     }
-}
 
-impl App {
     /// A question of the sidecar's own, which does not wait for the app's health.
     pub(crate) async fn ask(&self, path: &'static str, app_id: &str) -> Result<Response, Error> {
         let inner = self.inner.as_ref().ok_or(Error::NoApp)?;

@@ -310,7 +310,7 @@ async fn call_grpc(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
 }
 
 /// The state of a trace that came with the call stays unless the span has one.
-fn continue_http(context: &TraceContext, head: &mut http::HeaderMap) {
+pub(crate) fn continue_http(context: &TraceContext, head: &mut http::HeaderMap) {
     head.insert(
         telemetry::headers::TRACEPARENT,
         telemetry::headers::traceparent(context),

@@ -1,4 +1,4 @@
-//! Method names of calls between apps.
+//! Method names of calls, between apps and of actors.
 
 /// Cleans a decoded method as a path: `.`, `..`, double and trailing slashes go,
 /// and it cannot climb out. The error says what it holds that no method may.

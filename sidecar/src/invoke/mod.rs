@@ -4,7 +4,7 @@ pub(crate) mod external;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod local;
-mod method;
+pub(crate) mod method;
 mod metrics;
 pub(crate) mod proxy;
 mod remote;

@@ -89,6 +89,7 @@ impl Work {
             let state = places.state.remove(name);
             let secrets = places.secrets.remove(name);
             let pubsub = places.pubsub.remove(name);
+            let result = result.and_then(|opened| self.only_one_for_actors(opened));
             match result {
                 Ok(None) => {}
                 Ok(Some((what, resolved))) => {
@@ -121,6 +122,33 @@ impl Work {
         outcome
     }
 
+    /// Refuses a second store for actors: their state must not be in two places.
+    fn only_one_for_actors(&self, opened: Option<(Opened, Resolved)>) -> Attempt {
+        let Some((Opened::State(store), _)) = &opened else {
+            return Ok(opened);
+        };
+        if store.is_for_actors() {
+            if let Some(first) = self.store_of_actors().filter(|n| n != store.name()) {
+                let second = store.name();
+                return Err(Failure::Init(format!(
+                    "detected duplicate actor state store: {first} and {second}"
+                )));
+            }
+            tracing::info!(
+                target: "dapr.runtime.processor.state",
+                "Using '{}' as actor state store", store.name()
+            );
+        }
+        Ok(opened)
+    }
+
+    /// The name of the open store that actors keep their state in.
+    pub(super) fn store_of_actors(&self) -> Option<String> {
+        let mut ready = self.state.ready().into_iter();
+        let found = ready.find(|store| store.is_for_actors())?;
+        Some(found.name().to_owned())
+    }
+
     fn keep(&mut self, component: Component, what: Opened, resolved: Resolved) {
         self.inventory.put(what.info(&component));
         if let Some(counts) = &self.counts {
@@ -140,11 +168,10 @@ impl Work {
     }
 }
 
-async fn open_one(
-    opener: &Opener,
-    resolver: &Resolver,
-    component: &Component,
-) -> Result<Option<(Opened, Resolved)>, Failure> {
+/// `None` while the component waits for a secret store.
+type Attempt = Result<Option<(Opened, Resolved)>, Failure>;
+
+async fn open_one(opener: &Opener, resolver: &Resolver, component: &Component) -> Attempt {
     let Some(resolved) = resolver.resolve(component).await else {
         return Ok(None);
     };

@@ -1,6 +1,6 @@
 //! The loader: keeps what is open in step with what the resources say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +81,7 @@ pub(super) fn start(options: Options, tasks: &Tasks) -> Result<Loader, String> {
         counts: options.counts,
         rotation: Rotation::default(),
         live: BTreeMap::new(),
+        skipped: BTreeSet::new(),
         set,
         progress,
         tasks: tasks.clone(),
@@ -119,6 +120,8 @@ pub(super) struct Work {
     pub(super) counts: Option<Counts>,
     pub(super) rotation: Rotation,
     pub(super) live: BTreeMap<String, Live>,
+    /// Stores that would be a second one for actors.
+    pub(super) skipped: BTreeSet<String>,
     pub(super) set: Set,
     pub(super) progress: cell::Sender<Progress>,
     pub(super) tasks: Tasks,

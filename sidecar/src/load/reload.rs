@@ -32,7 +32,9 @@ impl Work {
                 .iter()
                 .map(|c| (c.metadata.name.as_str(), c)),
         );
-        let changed = |c: &&Component| had.get(c.metadata.name.as_str()) != Some(c);
+        let changed = |c: &&Component| {
+            had.get(c.metadata.name.as_str()) != Some(c) || self.skipped.contains(&c.metadata.name)
+        };
         let changed: Vec<Component> = set.components.iter().filter(changed).cloned().collect();
         let wanted = |name: &String| set.components.iter().any(|c| c.metadata.name == *name);
         let gone: Vec<String> = self.live.keys().filter(|n| !wanted(n)).cloned().collect();
@@ -114,6 +116,8 @@ impl Work {
             if component.is_denied_by(&self.denied) {
                 let title = component.title();
                 tracing::warn!(target: RELOAD, "Received unauthorized component update, ignored: {title}");
+            } else if self.is_second_for_actors(&component) {
+                self.skipped.insert(component.metadata.name.clone());
             } else if !self.is_as_open(&component).await {
                 again.push(component);
             }
@@ -130,6 +134,34 @@ impl Work {
             tracing::info!(target: RELOAD, "Component updated: {}", component.title());
         }
         Ok(again)
+    }
+
+    /// Whether actors keep their state elsewhere already; then the component waits
+    /// until that store is gone.
+    fn is_second_for_actors(&mut self, component: &Component) -> bool {
+        let name = &component.metadata.name;
+        let asks = component.spec.metadata.iter().any(|m| {
+            m.name.eq_ignore_ascii_case("actorStateStore")
+                && service::flags::truthy(m.value.as_str())
+        });
+        let first = self.store_of_actors().filter(|first| first != name);
+        let title = component.title();
+        match first.filter(|_| asks && Block::of(component) == Some(Block::State)) {
+            Some(first) => {
+                tracing::error!(
+                    target: RELOAD,
+                    "Skipping hot reload of {title}: {first} is already the actor state store, only one actor \
+                     state store is allowed. The component will be applied if {first} is removed"
+                );
+                true
+            }
+            None => {
+                if self.skipped.remove(name) {
+                    tracing::info!(target: RELOAD, "Applying previously skipped actor state store: {title}");
+                }
+                false
+            }
+        }
     }
 
     /// Whether a changed resource (a label, a comment turned into an annotation)

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 /// The components of one block by name.
 pub(crate) struct Slots<T> {
     map: Arc<ArcSwap<BTreeMap<String, Slot<T>>>>,
+    changed: watch::Sender<()>,
 }
 
 enum Slot<T> {
@@ -25,6 +26,7 @@ impl<T> Clone for Slots<T> {
     fn clone(&self) -> Self {
         Self {
             map: self.map.clone(),
+            changed: self.changed.clone(),
         }
     }
 }
@@ -33,6 +35,7 @@ impl<T> Default for Slots<T> {
     fn default() -> Self {
         Self {
             map: Arc::new(ArcSwap::from_pointee(BTreeMap::new())),
+            changed: watch::Sender::new(()),
         }
     }
 }
@@ -64,6 +67,21 @@ impl<T: Send + Sync> Slots<T> {
             Slot::Ready(value) => Some(value.clone()),
             Slot::Opening(_) => None,
         }
+    }
+
+    /// Those that are open now, by name.
+    pub(crate) fn ready(&self) -> Vec<Arc<T>> {
+        let map = self.map.load();
+        let ready = map.values().filter_map(|slot| match slot {
+            Slot::Ready(value) => Some(value.clone()),
+            Slot::Opening(_) => None,
+        });
+        ready.collect()
+    }
+
+    /// Notes every change from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -112,6 +130,7 @@ impl<T: Send + Sync> Slots<T> {
             edit(&mut map);
             map
         });
+        self.changed.send_replace(());
     }
 }
 

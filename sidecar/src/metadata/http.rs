@@ -56,6 +56,8 @@ struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     enabled_features: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    actors: Vec<Active>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     components: Vec<Component>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     extended: BTreeMap<String, String>,
@@ -122,9 +124,27 @@ struct Health {
 #[serde(rename_all = "camelCase")]
 struct Actors {
     runtime_status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    active_actors: Vec<Active>,
     host_ready: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     placement: String,
+}
+
+#[derive(Serialize)]
+struct Active {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    count: i32,
+}
+
+fn active(counts: Vec<rt::ActiveActorsCount>) -> Vec<Active> {
+    let counts = counts.into_iter().map(|c| Active {
+        kind: c.r#type,
+        count: c.count,
+    });
+    counts.collect()
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature.
@@ -133,6 +153,7 @@ fn is_zero(number: &i32) -> bool {
 }
 
 impl From<rt::GetMetadataResponse> for Document {
+    #[allow(deprecated)] // The old list of actors is there for old clients.
     fn from(m: rt::GetMetadataResponse) -> Self {
         let components = m.registered_components.into_iter().map(|c| Component {
             name: c.name,
@@ -146,6 +167,7 @@ impl From<rt::GetMetadataResponse> for Document {
             id: m.id,
             runtime_version: m.runtime_version,
             enabled_features: m.enabled_features,
+            actors: active(m.active_actors_count),
             components: components.collect(),
             extended: m.extended_metadata,
             http_endpoints: m
@@ -170,6 +192,7 @@ impl From<rt::GetMetadataResponse> for Document {
                     actors.runtime_status,
                 )
                 .map_or("", |s| s.as_str_name()),
+                active_actors: active(actors.active_actors),
                 host_ready: actors.host_ready,
                 placement: actors.placement,
             },

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use proto::dapr::runtime::v1 as rt;
 
+use crate::actors::Actors;
 use crate::load::Inventory;
 use crate::scheduler;
 
@@ -27,18 +28,25 @@ pub(crate) struct Metadata {
 struct Inner {
     facts: Facts,
     inventory: Inventory,
+    actors: Actors,
     scheduler: scheduler::Client,
     labels: RwLock<BTreeMap<String, String>>,
 }
 
 impl Metadata {
-    pub(crate) fn new(facts: Facts, inventory: Inventory, scheduler: scheduler::Client) -> Self {
+    pub(crate) fn new(
+        facts: Facts,
+        inventory: Inventory,
+        actors: Actors,
+        scheduler: scheduler::Client,
+    ) -> Self {
         let labels =
             BTreeMap::from([("daprRuntimeVersion".to_owned(), service::VERSION.to_owned())]);
         Self {
             inner: Arc::new(Inner {
                 facts,
                 inventory,
+                actors,
                 scheduler,
                 labels: RwLock::new(labels),
             }),
@@ -53,10 +61,12 @@ impl Metadata {
     }
 
     /// Both transports show this message, HTTP with its own field names.
+    #[allow(deprecated)] // The old list of actors is there for old clients.
     pub(crate) fn get(&self) -> rt::GetMetadataResponse {
         let Inner {
             facts,
             inventory,
+            actors,
             scheduler,
             labels,
         } = self.inner.as_ref();
@@ -77,6 +87,7 @@ impl Metadata {
             .resiliencies()
             .into_iter()
             .map(|name| rt::MetadataResiliency { name });
+        let running = actors.shown();
         rt::GetMetadataResponse {
             id: facts.app_id.clone(),
             registered_components: components.collect(),
@@ -85,12 +96,8 @@ impl Metadata {
             app_connection_properties: Some(facts.app.clone()),
             runtime_version: service::VERSION.into(),
             enabled_features: facts.features.clone(),
-            // No actors without an address of Placement.
-            actor_runtime: Some(rt::ActorRuntime {
-                runtime_status: rt::actor_runtime::ActorRuntimeStatus::Disabled.into(),
-                placement: "placement: disconnected".into(),
-                ..Default::default()
-            }),
+            active_actors_count: running.active_actors.clone(),
+            actor_runtime: Some(running),
             resiliencies: resiliencies.collect(),
             scheduler: Some(rt::MetadataScheduler {
                 connected_addresses: scheduler.connected_addresses(),

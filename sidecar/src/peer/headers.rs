@@ -164,6 +164,26 @@ impl Dropped {
     }
 }
 
+/// The headers of an HTTP caller or app that travel further, without those of its
+/// connection and of the body, which the transport sets.
+pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    let listed = headers.get_all(http::header::CONNECTION);
+    let listed = listed.iter().filter_map(|value| value.to_str().ok());
+    let listed = listed.flat_map(|value| value.split(',').map(str::trim));
+    let listed: Vec<&str> = listed.collect();
+    let mut out = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let text = name.as_str();
+        let dropped = HOP_BY_HOP.contains(&text)
+            || matches!(text, "host" | "content-type" | "content-length")
+            || listed.iter().any(|l| l.eq_ignore_ascii_case(text));
+        if !dropped {
+            out.append(name, value.clone());
+        }
+    }
+    out
+}
+
 /// The headers of a request to an HTTP app or of an answer to an HTTP client.
 /// What is no valid header is left out.
 pub(crate) fn to_http(metadata: Metadata) -> HeaderMap {

@@ -19,7 +19,7 @@ use super::Caller;
 use super::access::AccessList;
 use super::body::{Incoming, chunks};
 use super::headers;
-use crate::api::errors::absent;
+use crate::actors::Actors;
 use crate::app::App;
 use crate::invoke::InvokeMetrics;
 use crate::invoke::local::{self, Answer, Inbound};
@@ -27,6 +27,7 @@ use crate::invoke::local::{self, Answer, Inbound};
 /// Serves `dapr.proto.internals.v1.ServiceInvocation`.
 pub(crate) struct Server {
     app: App,
+    actors: Actors,
     access: Option<AccessList>,
     metrics: Option<InvokeMetrics>,
     tracing: Option<Tracing>,
@@ -41,12 +42,14 @@ pub(crate) struct Tracing {
 impl Server {
     pub(crate) fn new(
         app: App,
+        actors: Actors,
         access: Option<AccessList>,
         metrics: Option<InvokeMetrics>,
         tracing: Option<Tracing>,
     ) -> Self {
         Self {
             app,
+            actors,
             access,
             metrics,
             tracing,
@@ -233,22 +236,25 @@ impl ServiceInvocation for Server {
 
     async fn call_actor(
         &self,
-        _: Request<wire::InternalInvokeRequest>,
+        request: Request<wire::InternalInvokeRequest>,
     ) -> Result<Response<wire::InternalInvokeResponse>, Status> {
-        Err(absent::placement().status())
+        let answer = self.actors.called(request.into_inner()).await;
+        answer.map(Response::new)
     }
 
     async fn call_actor_reminder(
         &self,
-        _: Request<wire::Reminder>,
+        request: Request<wire::Reminder>,
     ) -> Result<Response<()>, Status> {
-        Err(absent::placement().status())
+        let answer = self.actors.reminded(request.into_inner()).await;
+        answer.map(Response::new)
     }
 
+    /// Only actors of the runtime's own answer with streams.
     async fn call_actor_stream(
         &self,
         _: Request<wire::InternalInvokeRequest>,
     ) -> Result<Response<Self::CallActorStreamStream>, Status> {
-        Err(absent::placement().status())
+        Err(Status::unimplemented("not implemented"))
     }
 }

@@ -54,6 +54,19 @@ impl State {
         Self { stores, block }
     }
 
+    /// The store that actors keep their state in, if one is open.
+    pub(crate) fn of_actors(&self) -> Option<Arc<Store>> {
+        let mut ready = self.stores.ready().into_iter();
+        let store = ready.find(|store| store.is_for_actors())?;
+        store.join(&self.block);
+        Some(store)
+    }
+
+    /// Notes when a store comes or goes.
+    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<()> {
+        self.stores.changes()
+    }
+
     /// Waits for a store that is still opening; the caller's deadline bounds the
     /// wait, since dropping the call drops it.
     pub(crate) async fn store(

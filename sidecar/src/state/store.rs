@@ -24,6 +24,8 @@ pub(crate) struct Store {
     name: String,
     prefix: Prefix,
     encryption: Option<Encryption>,
+    /// Whether the component says that actors keep their state here.
+    for_actors: bool,
     store: Arc<dyn StateStore>,
     /// Ends the component's own tasks with its last user.
     _guard: Option<DropGuard>,
@@ -62,6 +64,7 @@ impl Store {
             name: name.into(),
             prefix,
             encryption,
+            for_actors: property("actorStateStore").is_some_and(|(_, v)| service::flags::truthy(v)),
             store,
             _guard: None,
             calls: OnceLock::new(),
@@ -206,7 +209,7 @@ impl Store {
             .map_err(|e| errors::bulk_delete(&self.name, &e.message, e.kind))
     }
 
-    pub(super) fn max_operations(&self) -> Option<usize> {
+    pub(crate) fn max_operations(&self) -> Option<usize> {
         self.store.max_transaction_operations()
     }
 
@@ -215,10 +218,7 @@ impl Store {
         ops: Vec<Operation>,
         metadata: Metadata,
     ) -> Result<(), ApiError> {
-        let transaction = (ops, metadata);
-        let done = self.call("transaction", transaction, |(ops, metadata)| {
-            self.store.transact(ops, metadata)
-        });
+        let done = self.transact_raw(ops, metadata);
         done.await.map_err(|e| errors::transaction(&e.message))
     }
 
@@ -274,6 +274,29 @@ impl Store {
             *key = self.prefix.strip(key).to_owned();
         }
         Ok(page)
+    }
+
+    /// Whether actors keep their state here.
+    pub(crate) fn is_for_actors(&self) -> bool {
+        self.for_actors
+    }
+
+    /// One key as it is: the state of actors has keys of its own and is never
+    /// encrypted.
+    pub(crate) async fn get_raw(&self, req: GetRequest) -> Result<Option<Item>, Error> {
+        self.call("get", req, |req| self.store.get(req)).await
+    }
+
+    /// Keys and values as they are, in one transaction.
+    pub(crate) async fn transact_raw(
+        &self,
+        ops: Vec<Operation>,
+        metadata: Metadata,
+    ) -> Result<(), Error> {
+        let done = self.call("transaction", (ops, metadata), |(ops, metadata)| {
+            self.store.transact(ops, metadata)
+        });
+        done.await
     }
 
     pub(crate) async fn close(&self) {

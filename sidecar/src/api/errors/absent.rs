@@ -1,6 +1,5 @@
 //! What blocks answer while nothing of their kind is configured.
 
-use http::StatusCode;
 use tonic::Code;
 
 use super::{BAD_REQUEST, INTERNAL, malformed_bare};
@@ -48,39 +47,6 @@ pub(crate) fn crypto() -> ApiError {
     let message = "crypto providers not configured";
     ApiError::legacy(
         "ERR_CRYPTO_PROVIDERS_NOT_CONFIGURED",
-        INTERNAL,
-        Code::Internal,
-        message,
-    )
-}
-
-pub(crate) fn placement() -> ApiError {
-    let message = "placement service is not configured";
-    ApiError::legacy(
-        "ERR_ACTOR_NO_PLACEMENT",
-        BAD_REQUEST,
-        Code::Unavailable,
-        message,
-    )
-}
-
-pub(crate) fn reserved_actor_type(kind: &str) -> ApiError {
-    let message = format!(
-        "actor type \"{kind}\" is reserved for the Dapr workflow runtime; direct actor API access is not permitted"
-    );
-    ApiError::legacy(
-        "ERR_ACTOR_TYPE_RESERVED",
-        StatusCode::FORBIDDEN,
-        Code::PermissionDenied,
-        message,
-    )
-}
-
-pub(crate) fn actor_state_store() -> ApiError {
-    let message = "the state store is not configured to use the actor runtime. Have you set the - name: \
-                   actorStateStore value: \"true\" in your state store component file?";
-    ApiError::legacy(
-        "ERR_ACTOR_RUNTIME_NOT_FOUND",
         INTERNAL,
         Code::Internal,
         message,

@@ -2,6 +2,7 @@
 //! that codes, statuses and texts stand in one place.
 
 pub(crate) mod absent;
+pub(crate) mod actors;
 pub(crate) mod jobs;
 pub(crate) mod pubsub;
 pub(crate) mod secrets;

@@ -123,9 +123,6 @@ fn absent_blocks_answer_as_documented() {
             absent::lock(),
             absent::lock_expiry("l"),
             absent::crypto(),
-            absent::placement(),
-            absent::reserved_actor_type("dapr.internal.x"),
-            absent::actor_state_store(),
             absent::conversation("c"),
         ],
         &expect![[r#"
@@ -135,9 +132,6 @@ fn absent_blocks_answer_as_documented() {
             500 FailedPrecondition {"errorCode":"ERR_LOCK_STORE_NOT_CONFIGURED","message":"lock store is not configured"}
             400 InvalidArgument {"errorCode":"ERR_MALFORMED_REQUEST","message":"ExpiryInSeconds is not positive in lock store l"}
             500 Internal {"errorCode":"ERR_CRYPTO_PROVIDERS_NOT_CONFIGURED","message":"crypto providers not configured"}
-            400 Unavailable {"errorCode":"ERR_ACTOR_NO_PLACEMENT","message":"placement service is not configured"}
-            403 PermissionDenied {"errorCode":"ERR_ACTOR_TYPE_RESERVED","message":"actor type \"dapr.internal.x\" is reserved for the Dapr workflow runtime; direct actor API access is not permitted"}
-            500 Internal {"errorCode":"ERR_ACTOR_RUNTIME_NOT_FOUND","message":"the state store is not configured to use the actor runtime. Have you set the - name: actorStateStore value: \"true\" in your state store component file?"}
             400 InvalidArgument {"errorCode":"ERR_CONVERSATION_NOT_FOUND","message":"failed finding conversation component c"}
         "#]],
     );
@@ -180,6 +174,92 @@ fn jobs_errors_read_as_documented() {
             500 Internal {"errorCode":"DAPR_SCHEDULER_DELETE_JOB","message":"failed to delete job due to: rpc error: code = Unknown desc = job failed validation: x","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app","namespace":"default"},"reason":"DAPR_SCHEDULER_DELETE_JOB"}]}
         "#]],
     );
+}
+
+#[test]
+fn actor_errors_are_those_of_the_table() {
+    use super::actors::Doing;
+    use ::actors::Error;
+    use ::actors::call::Actor;
+
+    let gone = || Error::NoAddress(Actor::new("cat", "7"));
+    let reserved = Error::Reserved("dapr.internal.x".into());
+    check(
+        &[
+            super::actors::invoke(&Error::NoPlacement),
+            super::actors::invoke(&Error::Closed),
+            super::actors::invoke(&gone()),
+            super::actors::invoke(&Error::StackDepth),
+            super::actors::invoke(&Error::MethodNotFound("actors/cat/7/method/purr".into())),
+            super::actors::general(&reserved),
+            super::actors::no_state_store(),
+            super::actors::bad_request("reminder name cannot be empty"),
+            super::actors::state_get_failed("x"),
+            super::actors::state_save(&Error::InstanceMissing),
+            super::actors::state_save_failed("missing key"),
+            super::actors::timer_create(&Error::TypeNotRegistered(Actor::new("cat", "7"))),
+            super::actors::reminder(Doing::Create, "x"),
+            super::actors::reminder(Doing::Get, "x"),
+            super::actors::reminder(Doing::Delete, "x"),
+            super::actors::reminder_not_found("r"),
+            super::actors::reminder_exists("r"),
+            super::actors::reminder_not_hosted(),
+        ],
+        &expect![[r#"
+            400 Unavailable {"errorCode":"ERR_ACTOR_NO_PLACEMENT","message":"placement service is not configured"}
+            503 Unavailable {"errorCode":"ERR_ACTOR_RUNTIME_CLOSED","message":"actor runtime is closed"}
+            500 Internal {"errorCode":"ERR_ACTOR_INVOKE_METHOD","message":"error invoke actor method: failed to lookup actor: api error: code = FailedPrecondition desc = did not find address for actor 'cat/7'"}
+            500 ResourceExhausted {"errorCode":"ERR_ACTOR_STACK_DEPTH","message":"maximum stack depth exceeded"}
+            500 Internal {"errorCode":"ERR_ACTOR_INVOKE_METHOD","message":"error invoke actor method: actor method not found: actors/cat/7/method/purr"}
+            403 PermissionDenied {"errorCode":"ERR_ACTOR_TYPE_RESERVED","message":"actor type \"dapr.internal.x\" is reserved for the Dapr workflow runtime; direct actor API access is not permitted"}
+            500 Internal {"errorCode":"ERR_ACTOR_RUNTIME_NOT_FOUND","message":"the state store is not configured to use the actor runtime. Have you set the - name: actorStateStore value: \"true\" in your state store component file?"}
+            400 InvalidArgument {"errorCode":"ERR_BAD_REQUEST","message":"invalid request: reminder name cannot be empty"}
+            500 Internal {"errorCode":"ERR_ACTOR_STATE_GET","message":"error getting actor state: x"}
+            400 Internal {"errorCode":"ERR_ACTOR_INSTANCE_MISSING","message":"actor instance is missing"}
+            500 Internal {"errorCode":"ERR_ACTOR_STATE_TRANSACTION_SAVE","message":"error saving actor transaction state: missing key"}
+            500 Internal {"errorCode":"ERR_ACTOR_TIMER_CREATE","message":"error creating actor timer: can't create timer for actor cat||7: actor type not registered"}
+            500 Internal {"errorCode":"ERR_ACTOR_REMINDER_CREATE","message":"error creating actor reminder: x"}
+            500 Internal {"errorCode":"ERR_ACTOR_REMINDER_GET","message":"error getting actor reminder: x"}
+            500 Internal {"errorCode":"ERR_ACTOR_REMINDER_DELETE","message":"error deleting actor reminder: x"}
+            404 NotFound {"errorCode":"ERR_ACTOR_REMINDER_NOT_FOUND","message":"actor reminder not found: r"}
+            409 AlreadyExists {"errorCode":"ERR_ACTOR_REMINDER_ALREADY_EXISTS","message":"actor reminder already exists: r"}
+            403 PermissionDenied {"errorCode":"ERR_ACTOR_REMINDER_NON_HOSTED","message":"operations on actor reminders are only possible on hosted actor types"}
+        "#]],
+    );
+}
+
+#[test]
+fn grpc_shows_the_code_of_an_actor_error_that_has_one() {
+    use ::actors::Error;
+    use ::actors::call::Actor;
+
+    let no_address = "failed to lookup actor: api error: code = FailedPrecondition desc = \
+                      did not find address for actor 'cat/7'";
+    for (error, code, message) in [
+        (
+            Error::NoAddress(Actor::new("cat", "7")),
+            tonic::Code::FailedPrecondition,
+            no_address,
+        ),
+        (
+            Error::StackDepth,
+            tonic::Code::ResourceExhausted,
+            "maximum stack depth exceeded",
+        ),
+        (
+            Error::from(tonic::Status::unavailable("gone")),
+            tonic::Code::Unavailable,
+            "gone",
+        ),
+        (
+            Error::Moved,
+            tonic::Code::Internal,
+            "error invoke actor method: remote actor moved",
+        ),
+    ] {
+        let status = super::actors::invoke_status(&error);
+        assert_eq!((status.code(), status.message()), (code, message));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use proto::dapr::runtime::v1::dapr_server::Dapr;
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::actors::{self, Actors};
 use crate::api::absent::Absent;
 use crate::api::error::ApiError;
 use crate::api::errors;
@@ -21,6 +22,7 @@ use crate::state::{self, State};
 
 /// The blocks behind the gRPC API.
 pub(crate) struct Api {
+    pub(crate) actors: Actors,
     pub(crate) absent: Absent,
     pub(crate) invoker: Invoker,
     pub(crate) jobs: Jobs,
@@ -41,6 +43,7 @@ macro_rules! methods {
     ) => {
         #[tonic::async_trait]
         impl Dapr for Api {
+            type SubscribeActorEventsAlpha1Stream = actors::Events;
             $(type $stream = Empty<Result<$item, Status>>;)*
             $(async fn $name(&self, request: Request<$req>) -> Result<Response<$res>, Status> {
                 let $api = self;
@@ -67,7 +70,6 @@ fn none<T>(error: ApiError) -> Result<T, Status> {
 methods! {
     streams {
         SubscribeTopicEventsAlpha1Stream = rt::SubscribeTopicEventsResponseAlpha1,
-        SubscribeActorEventsAlpha1Stream = rt::SubscribeActorEventsResponseAlpha1,
         SubscribeConfigurationAlpha1Stream = rt::SubscribeConfigurationResponse,
         SubscribeConfigurationStream = rt::SubscribeConfigurationResponse,
         EncryptAlpha1Stream = rt::EncryptResponse,
@@ -106,16 +108,15 @@ methods! {
         try_lock_alpha1(rt::TryLockRequest) -> rt::TryLockResponse = |api, m| none(api.absent.lock(&m.store_name, Some(m.expiry_in_seconds)));
         unlock_alpha1(rt::UnlockRequest) -> rt::UnlockResponse = |api, m| none(api.absent.lock(&m.store_name, None));
 
-        register_actor_timer(rt::RegisterActorTimerRequest) -> () = |api, m| none(api.absent.actor(&m.actor_type));
-        unregister_actor_timer(rt::UnregisterActorTimerRequest) -> () = |api, m| none(api.absent.actor(&m.actor_type));
-        register_actor_reminder(rt::RegisterActorReminderRequest) -> () = |api, m| none(api.absent.actor(&m.actor_type));
-        unregister_actor_reminder(rt::UnregisterActorReminderRequest) -> () = |api, m| none(api.absent.actor(&m.actor_type));
-        unregister_actor_reminders_by_type(rt::UnregisterActorRemindersByTypeRequest) -> rt::UnregisterActorRemindersByTypeResponse = |api, m| none(api.absent.actor(&m.actor_type));
-        list_actor_reminders(rt::ListActorRemindersRequest) -> rt::ListActorRemindersResponse = |api, m| none(api.absent.actor(&m.actor_type));
-        get_actor_state(rt::GetActorStateRequest) -> rt::GetActorStateResponse = |api, m| none(api.absent.actor(&m.actor_type));
-        get_actor_reminder(rt::GetActorReminderRequest) -> rt::GetActorReminderResponse = |api, m| none(api.absent.actor(&m.actor_type));
-        execute_actor_state_transaction(rt::ExecuteActorStateTransactionRequest) -> () = |api, m| none(api.absent.actor(&m.actor_type));
-        invoke_actor(rt::InvokeActorRequest) -> rt::InvokeActorResponse = |api, _| none(api.absent.actor_call());
+        register_actor_timer(rt::RegisterActorTimerRequest) -> () = |api, m| actors::grpc::create_timer(&api.actors, m).await;
+        unregister_actor_timer(rt::UnregisterActorTimerRequest) -> () = |api, m| actors::grpc::delete_timer(&api.actors, m).await;
+        register_actor_reminder(rt::RegisterActorReminderRequest) -> () = |api, m| actors::grpc::create_reminder(&api.actors, m).await;
+        unregister_actor_reminder(rt::UnregisterActorReminderRequest) -> () = |api, m| actors::grpc::delete_reminder(&api.actors, m).await;
+        unregister_actor_reminders_by_type(rt::UnregisterActorRemindersByTypeRequest) -> rt::UnregisterActorRemindersByTypeResponse = |api, m| actors::grpc::delete_reminders(&api.actors, m).await;
+        list_actor_reminders(rt::ListActorRemindersRequest) -> rt::ListActorRemindersResponse = |api, m| actors::grpc::list_reminders(&api.actors, m).await;
+        get_actor_state(rt::GetActorStateRequest) -> rt::GetActorStateResponse = |api, m| actors::grpc::get_state(&api.actors, m).await;
+        get_actor_reminder(rt::GetActorReminderRequest) -> rt::GetActorReminderResponse = |api, m| actors::grpc::get_reminder(&api.actors, m).await;
+        execute_actor_state_transaction(rt::ExecuteActorStateTransactionRequest) -> () = |api, m| actors::grpc::save_state(&api.actors, m).await;
 
         subtle_get_key_alpha1(rt::SubtleGetKeyRequest) -> rt::SubtleGetKeyResponse = |_, _| none(errors::unimplemented());
         subtle_encrypt_alpha1(rt::SubtleEncryptRequest) -> rt::SubtleEncryptResponse = |_, _| none(errors::unimplemented());
@@ -156,6 +157,7 @@ methods! {
     }
     requests {
         invoke_service(rt::InvokeServiceRequest) -> common::InvokeResponse = |api, r| invoke::grpc::invoke_service(&api.invoker, r).await;
+        invoke_actor(rt::InvokeActorRequest) -> rt::InvokeActorResponse = |api, r| actors::grpc::invoke(&api.actors, r).await;
         publish_event(rt::PublishEventRequest) -> () = |api, r| pubsub::grpc::publish(&api.pubsub, r).await.map(Response::new);
         shutdown(rt::ShutdownRequest) -> () = |api, r| {
             api.shutdown.request(forced(&r));
@@ -163,7 +165,7 @@ methods! {
         };
 
         subscribe_topic_events_alpha1(Streaming<rt::SubscribeTopicEventsRequestAlpha1>) -> Self::SubscribeTopicEventsAlpha1Stream = |api, r| api.absent.subscribe_topic(r.into_inner()).await;
-        subscribe_actor_events_alpha1(Streaming<rt::SubscribeActorEventsRequestAlpha1>) -> Self::SubscribeActorEventsAlpha1Stream = |api, _| none(api.absent.actor_call());
+        subscribe_actor_events_alpha1(Streaming<rt::SubscribeActorEventsRequestAlpha1>) -> Self::SubscribeActorEventsAlpha1Stream = |api, r| api.actors.subscribe(r.into_inner()).await;
         encrypt_alpha1(Streaming<rt::EncryptRequest>) -> Self::EncryptAlpha1Stream = |api, _| none(api.absent.crypto());
         decrypt_alpha1(Streaming<rt::DecryptRequest>) -> Self::DecryptAlpha1Stream = |api, _| none(api.absent.crypto());
     }

@@ -24,7 +24,7 @@ use self::dapr::Api;
 use self::reflection::Reflection;
 use super::access::Access;
 use super::auth::{self, Token};
-use super::errors::absent;
+use super::errors;
 use super::log::ApiLog;
 use super::metrics::GrpcMetrics;
 use super::trace;
@@ -137,7 +137,7 @@ impl Inner {
             return self.reflection.call(req).await;
         }
         if path.starts_with("/TaskHubSidecarService/") {
-            return status(&absent::actor_state_store().status());
+            return status(&errors::actors::no_state_store().status());
         }
         crate::invoke::proxy::call(&self.invoker, None, req).await
     }

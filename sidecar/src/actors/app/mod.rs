@@ -1,0 +1,37 @@
+//! The app that has the code of the actors: called over HTTP, or over the stream
+//! that it opened.
+
+mod http;
+mod stream;
+
+use std::sync::Arc;
+
+use actors::call::{App as Hosting, Data};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost::Message;
+use serde_json::value::RawValue;
+
+pub(super) use self::http::Http;
+pub(super) use self::stream::Streams;
+use crate::app::App;
+
+/// `None` when actors are called over streams.
+pub(super) fn http(app: &App, max_body: usize) -> Option<Arc<dyn Hosting>> {
+    let protocol = app.protocol()?;
+    (!protocol.is_grpc()).then(|| Arc::new(Http::new(app.clone(), max_body)) as _)
+}
+
+/// What a reminder or a timer carries, as JSON: the bytes of a `BytesValue` are
+/// JSON already. Bytes that are not become a string of base64.
+pub(super) fn data(data: &Data) -> Option<Box<RawValue>> {
+    let bytes = match data.type_url.rsplit('/').next() {
+        Some("google.protobuf.BytesValue") => Vec::<u8>::decode(data.value.clone()).ok()?,
+        _ => data.value.to_vec(),
+    };
+    match serde_json::from_slice::<Box<RawValue>>(&bytes) {
+        Ok(raw) => Some(raw),
+        Err(_) if bytes.is_empty() => None,
+        Err(_) => serde_json::value::to_raw_value(&STANDARD.encode(bytes)).ok(),
+    }
+}
