@@ -16,7 +16,7 @@ const NAME: &str = "jobs.redb";
 /// What begins every file of ours.
 const MAGIC: &[u8] = b"redb";
 /// How much of the file is kept in memory; the kernel keeps more.
-const CACHE: usize = 16 << 20;
+const CACHE: usize = 8 << 20;
 /// A file of this size is compacted at the start when half of it is not in use.
 const WORTH_COMPACTING: u64 = 100 << 20;
 const SCOPE: &str = "dapr.scheduler.server.etcd";
