@@ -22,7 +22,7 @@ release: ## build every program (optimised) into target/release
 	@echo "==> build, optimised"
 	@$(CARGO) build --workspace --bins --release
 
-demo: build ## two small apps with their sidecars tell what works
+demo: build ## three small apps with their sidecars tell what works
 	@examples/demo.sh $(TARGET_DIR)/debug
 
 test: deps unit e2e ## run all tests; installs what they need first

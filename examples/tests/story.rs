@@ -4,7 +4,7 @@ use std::process::Command;
 
 #[test]
 fn the_story_ends_well() {
-    for program in ["dapr", "daprd", "sentry"] {
+    for program in ["dapr", "daprd", "sentry", "placement", "scheduler"] {
         if testkit::binary(program).is_err() {
             testkit::skip(format!("{program} is not built; run `make build`"));
             return;
@@ -28,6 +28,8 @@ fn the_story_ends_well() {
         "heard from inventory",
         "over mutual TLS: its certificate says spiffe://public/ns/default/orders",
         "The story is complete",
+        "the cart of anna is reminded",
+        "The carts are done",
     ] {
         assert!(told.contains(part), "{part:?} is not in {told}");
     }
