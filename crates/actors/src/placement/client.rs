@@ -36,6 +36,8 @@ const API_LEVEL: u32 = 20;
 const MOST_UNREAD: usize = 64;
 /// From the report to the first sign of a server: longer than it keeps newcomers waiting.
 const FIRST_SIGN: Duration = Duration::from_secs(60);
+/// The same trouble with connecting is an error in the log once in this time.
+const AGAIN: Duration = Duration::from_secs(30);
 /// How long deactivations are waited for when there is no stream to hold back.
 const HALT: Duration = Duration::from_secs(5);
 
@@ -50,6 +52,8 @@ pub(super) struct Client {
     rotation: Rotation,
     dissemination: Dissemination,
     hosted: watch::Receiver<Option<Arc<Hosted>>>,
+    /// What was last said of failed connections, and when.
+    complained: Option<(String, Instant)>,
 }
 
 /// Why a stream ended.
@@ -96,6 +100,7 @@ impl Client {
             rotation: Rotation::new(settings.addresses.clone(), settings.kubernetes),
             dissemination: Dissemination::new(own, settings.disseminate_timeout),
             hosted: shared.hosted.subscribe(),
+            complained: None,
             settings,
             residents,
             shared,
@@ -114,16 +119,30 @@ impl Client {
         tracing::info!(target: "dapr.runtime.actors.placement", "Placement client shutting down");
     }
 
+    /// Upstream says the same twice a second for as long as nobody listens.
+    fn complain(&mut self, cause: String) {
+        let now = Instant::now();
+        let fresh = self.complained.as_ref();
+        let fresh = fresh.is_none_or(|(said, when)| *said != cause || now - *when >= AGAIN);
+        if fresh {
+            tracing::error!(target: PLACEMENT, "Failed to connect to placement service: {cause}. Retrying...");
+            self.complained = Some((cause, now));
+        } else {
+            tracing::debug!(target: PLACEMENT, "Failed to connect to placement service: {cause}. Retrying...");
+        }
+    }
+
     /// One stream, or none when there is no connection; how long to wait before the next.
     async fn stream(&mut self, end: &CancellationToken) -> Option<Duration> {
         let connecting = connect(&mut self.rotation, &self.connector);
         let (server, address) = match end.run_until_cancelled(connecting).await? {
             Ok(connected) => connected,
             Err(error) => {
-                tracing::error!(target: PLACEMENT, "Failed to connect to placement service: {error}. Retrying...");
+                self.complain(error.to_string());
                 return Some(pause());
             }
         };
+        self.complained = None;
         tracing::info!(target: PLACEMENT, "Connected to placement service: {address}");
         let (out, unsent) = mpsc::channel(MOST_UNREAD);
         let mut session = Session {
