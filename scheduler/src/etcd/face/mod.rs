@@ -164,4 +164,6 @@ impl Kv for Face {
 }
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;
