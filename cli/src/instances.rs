@@ -38,6 +38,9 @@ pub(crate) struct Instance {
     pub(crate) app_log_path: String,
     pub(crate) daprd_log_path: String,
     pub(crate) run_template_name: String,
+    /// The actor types that it hosts; ours, and only where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) actors: Vec<Actors>,
     /// Whether it speaks mutual TLS.
     #[serde(skip)]
     pub(crate) mtls: bool,
@@ -62,10 +65,26 @@ pub(crate) struct Loaded {
     pub(crate) capabilities: Vec<String>,
 }
 
+/// An actor type, and how many of its actors are active.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Actors {
+    #[serde(rename = "type")]
+    kind: String,
+    count: u32,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ActorRuntime {
+    active_actors: Vec<Actors>,
+}
+
 /// The part of `GET /v1.0/metadata` that is of interest here.
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Metadata {
+    actor_runtime: ActorRuntime,
     components: Vec<Loaded>,
     extended: HashMap<String, String>,
 }
@@ -160,6 +179,7 @@ async fn describe(daprd: Daprd) -> Instance {
         app_log_path: extended("appLogPath"),
         daprd_log_path: extended("daprdLogPath"),
         run_template_name: extended("runTemplateName"),
+        actors: metadata.actor_runtime.active_actors,
         mtls: flags.is_on("enable-mtls", false),
         config: flags.all("config").to_vec(),
         components: metadata.components,
@@ -177,4 +197,21 @@ async fn metadata(api: &Sidecar) -> Result<Metadata> {
 
 fn size(text: &str, default: i64) -> i64 {
     quantity::parse(text).unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_actors_of_a_sidecar_are_those_of_its_metadata() {
+        let answer = r#"{"id":"shop","actorRuntime":{"runtimeStatus":"RUNNING",
+            "activeActors":[{"type":"Cart","count":2},{"type":"Till"}]},"components":[]}"#;
+        let metadata: Metadata = serde_json::from_str(answer).unwrap();
+        let found = metadata.actor_runtime.active_actors.iter();
+        let found: Vec<_> = found.map(|a| (a.kind.as_str(), a.count)).collect();
+        assert_eq!(found, [("Cart", 2), ("Till", 0)]);
+        let none: Metadata = serde_json::from_str("{}").unwrap();
+        assert!(none.actor_runtime.active_actors.is_empty());
+    }
 }
