@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use axum::{
-    Json, Router,
+    Router,
     extract::{Path, State},
     response::{IntoResponse, Response},
     routing::{delete, get, put},
@@ -51,7 +51,7 @@ async fn run() -> Result<()> {
     let routes = Router::new()
         .route(
             "/dapr/config",
-            get(async || Json(json!({ "entities": ["Cart"] }))),
+            get(async || json!({ "entities": ["Cart"] }).to_string()),
         )
         .route(cart, delete(async || StatusCode::OK))
         .route(&format!("{cart}/method/add"), put(add))
