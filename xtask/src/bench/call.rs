@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use bytes::Bytes;
 use component::state::{GetRequest, SetRequest, StateStore};
 use http::uri::PathAndQuery;
@@ -16,6 +17,7 @@ use proto::dapr::common::v1::StreamPayload;
 use proto::dapr::runtime::v1::dapr_client::DaprClient;
 use proto::dapr::runtime::v1::{GetStateRequest, SaveStateRequest};
 use proto::dapr::sentry::v1::ca_client::CaClient;
+use testkit::{DEADLINE, eventually};
 use tokio::net::TcpStream;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
@@ -36,6 +38,8 @@ pub(super) enum Call {
         /// The answer is at least this long.
         least: usize,
     },
+    /// HTTP calls on this port of which no two are the same.
+    Series(u16, Rc<dyn Fn() -> Call>),
     GrpcGet(u16, GetStateRequest),
     GrpcSave(u16, SaveStateRequest),
     /// A gRPC app's own method, through a sidecar if an app id is given.
@@ -106,7 +110,7 @@ impl Call {
             | Self::DirectGet(..)
             | Self::DirectSet(..)
             | Self::Sign(_, Keep::Closed) => (Connection::None, no_driver),
-            Self::Http { port, .. } => {
+            Self::Http { port, .. } | Self::Series(port, _) => {
                 let address = SocketAddr::from(([127, 0, 0, 1], *port));
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
@@ -133,6 +137,7 @@ impl Call {
     pub(super) async fn once(&self, connection: &mut Connection) -> anyhow::Result<()> {
         match (self, connection) {
             (Self::Http { .. }, Connection::Http(sender)) => self.http(sender).await,
+            (Self::Series(_, next), Connection::Http(sender)) => next().http(sender).await,
             (Self::GrpcGet(_, req), Connection::Dapr(client)) => {
                 let answer = client.get_state(req.clone()).await?.into_inner();
                 long_enough(answer.data.len(), 1)
@@ -157,6 +162,18 @@ impl Call {
         }
     }
 
+    /// Waits until such a call succeeds: what serves it may have just started.
+    pub(super) async fn works(&self) {
+        eventually(DEADLINE, async || {
+            let (mut connection, driver) = self.connect().await?;
+            tokio::select! {
+                done = self.once(&mut connection) => done,
+                () = driver => bail!("the connection ended"),
+            }
+        })
+        .await;
+    }
+
     async fn http(&self, sender: &mut SendRequest<Full<Bytes>>) -> anyhow::Result<()> {
         let Self::Http {
             method,
@@ -178,7 +195,8 @@ impl Call {
         let response = sender.send_request(request).await?;
         let status = response.status();
         let answer = response.into_body().collect().await?.to_bytes();
-        ensure!(status.is_success(), "{method} {path}: {status}");
+        let text = String::from_utf8_lossy(&answer);
+        ensure!(status.is_success(), "{method} {path}: {status}: {text}");
         long_enough(answer.len(), *least)
     }
 }

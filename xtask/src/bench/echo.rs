@@ -16,7 +16,10 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-pub(super) async fn serve(port: u16) -> anyhow::Result<()> {
+/// What a sidecar is told that asks what its app wants; `None` is nothing.
+pub(super) type Wishes = Option<&'static str>;
+
+pub(super) async fn serve(port: u16, wishes: Wishes) -> anyhow::Result<()> {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
     let body = Bytes::from(vec![b'x'; 1024]);
     let mut connections = JoinSet::new();
@@ -25,7 +28,7 @@ pub(super) async fn serve(port: u16) -> anyhow::Result<()> {
         stream.set_nodelay(true)?;
         let body = body.clone();
         connections.spawn(async move {
-            let service = service_fn(move |request| answer(request, body.clone()));
+            let service = service_fn(move |request| answer(request, body.clone(), wishes));
             // A connection ends when the load generator has had enough.
             let _ = auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(stream), service)
@@ -42,9 +45,9 @@ type Trailers = Option<Result<HeaderMap, Infallible>>;
 async fn answer(
     request: Request<Incoming>,
     otherwise: Bytes,
+    wishes: Wishes,
 ) -> Result<Response<Answer>, hyper::Error> {
     let is_grpc = request.version() == Version::HTTP_2;
-    // A sidecar asks what its app wants: nothing.
     let is_question = request.uri().path().starts_with("/dapr/");
     let body = request.into_body();
     let body = if body.is_end_stream() {
@@ -53,10 +56,13 @@ async fn answer(
         body.collect().await?.to_bytes()
     };
     if !is_grpc {
+        let (status, body) = match (is_question, wishes) {
+            (false, _) => (StatusCode::OK, body),
+            (true, Some(wishes)) => (StatusCode::OK, Bytes::from_static(wishes.as_bytes())),
+            (true, None) => (StatusCode::NOT_FOUND, body),
+        };
         let mut response = Response::new(Either::Left(Full::new(body)));
-        if is_question {
-            *response.status_mut() = StatusCode::NOT_FOUND;
-        }
+        *response.status_mut() = status;
         return Ok(response);
     }
     let mut status = HeaderMap::new();

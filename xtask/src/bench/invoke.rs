@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proto::dapr::common::v1::StreamPayload;
-use testkit::{DEADLINE, Process, eventually, free_port, free_ports};
+use testkit::{Process, free_port, free_ports};
 
 use super::call::Call;
 use super::idle;
@@ -67,6 +67,7 @@ impl Scene {
                 redis: None,
                 app: protocol.map(|protocol| (app_port, protocol)),
                 sentry: Some(&sentry),
+                plane: None,
             };
             setup.start()
         };
@@ -86,14 +87,7 @@ impl Scene {
             sidecar.ready().await?;
         }
         for call in [scene.http_hops(), scene.http(), scene.grpc()] {
-            eventually(DEADLINE, async || {
-                let (mut connection, driver) = call.connect().await?;
-                tokio::select! {
-                    done = call.once(&mut connection) => done,
-                    () = driver => anyhow::bail!("the connection ended"),
-                }
-            })
-            .await;
+            call.works().await;
         }
         Ok(scene)
     }

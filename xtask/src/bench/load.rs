@@ -1,4 +1,4 @@
-//! A small load generator: sixteen callers, each with a connection that it keeps.
+//! A small load generator: a few callers, each with a connection that it keeps.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use super::call::{Call, Connection, Driver};
 use super::{pace, process};
 
-const CALLERS: u32 = 16;
+/// As many as most figures are taken with.
+pub(super) const CALLERS: u32 = 16;
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// How fast calls are made.
@@ -32,6 +33,7 @@ pub(super) struct Figures {
     pub(super) rate: f64,
     pub(super) mean: f64,
     pub(super) p50: f64,
+    pub(super) p95: f64,
     pub(super) p99: f64,
     /// CPU per call of the processes that serve it.
     pub(super) cpu: f64,
@@ -44,10 +46,21 @@ pub(super) async fn measure(
     span: Duration,
     pids: &[u32],
 ) -> anyhow::Result<Figures> {
+    measure_from(CALLERS, call, load, span, pids).await
+}
+
+/// The same with another number of callers.
+pub(super) async fn measure_from(
+    callers: u32,
+    call: &Call,
+    load: Load,
+    span: Duration,
+    pids: &[u32],
+) -> anyhow::Result<Figures> {
     // This warms caches and connections up.
-    run(call, load, WARM_UP.min(span)).await?;
+    run(callers, call, load, WARM_UP.min(span)).await?;
     let before = process::cpu(pids)?;
-    let (mut nanos, elapsed) = run(call, load, span).await?;
+    let (mut nanos, elapsed) = run(callers, call, load, span).await?;
     // A thread that ended meanwhile takes its time along.
     let cpu = process::cpu(pids)?.saturating_sub(before);
     nanos.sort_unstable();
@@ -57,6 +70,7 @@ pub(super) async fn measure(
         rate: nanos.len() as f64 / elapsed.as_secs_f64(),
         mean: total / calls / 1e3,
         p50: quantile(&nanos, 0.5),
+        p95: quantile(&nanos, 0.95),
         p99: quantile(&nanos, 0.99),
         cpu: cpu.as_secs_f64() * 1e6 / calls,
     })
@@ -72,10 +86,15 @@ fn quantile(sorted: &[u32], share: f64) -> f64 {
 /// The latency of each call in nanoseconds, and how long all of them took.
 ///
 /// Four bytes each, because a store in this process answers millions of times.
-async fn run(call: &Call, load: Load, span: Duration) -> anyhow::Result<(Vec<u32>, Duration)> {
+async fn run(
+    callers: u32,
+    call: &Call,
+    load: Load,
+    span: Duration,
+) -> anyhow::Result<(Vec<u32>, Duration)> {
     let call = Rc::new(call.clone());
     let mut connections = Vec::new();
-    for _ in 0..CALLERS {
+    for _ in 0..callers {
         connections.push(call.connect().await?);
     }
     let begin = Instant::now();

@@ -3,25 +3,34 @@
 //! Ratios within one run count, absolute figures do not transfer: the load
 //! generator shares the machine with what it measures.
 
+mod actors;
 mod call;
 mod calls;
 mod echo;
 mod hops;
 mod idle;
 mod invoke;
+mod jobs;
+mod join;
+mod lateness;
 mod load;
 mod pace;
+mod placement;
+mod plane;
 mod process;
+mod register;
 mod report;
 mod sentry;
 mod servers;
 mod sidecar;
 mod sign;
 mod store;
+mod stored;
 
 use std::time::Duration;
 
 use clap::ValueEnum;
+use jobs::Kind;
 use report::Table;
 use servers::Server;
 use sidecar::Stores;
@@ -46,6 +55,11 @@ enum Part {
     State,
     Invoke,
     Sentry,
+    Actors,
+    Jobs,
+    Reminders,
+    Stored,
+    Placement,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -71,6 +85,11 @@ async fn measure(span: Duration, only: Option<Part>) -> anyhow::Result<()> {
             Part::State => calls::measure(&mut table, span).await?,
             Part::Invoke => invoke::measure(&mut table, span).await?,
             Part::Sentry => sign::measure(&mut table, span).await?,
+            Part::Actors => actors::measure(&mut table, span).await?,
+            Part::Jobs => jobs::measure(&mut table, span, Kind::Job).await?,
+            Part::Reminders => jobs::measure(&mut table, span, Kind::Reminder).await?,
+            Part::Stored => stored::measure(&mut table).await?,
+            Part::Placement => placement::measure(&mut table).await?,
         }
     }
     match only {

@@ -1,9 +1,35 @@
-//! What the kernel knows about a process.
+//! What the kernel knows about a process, and when one begins to answer.
 
 use std::fs;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use testkit::{DEADLINE, Http, Process};
+use tokio::time::{Instant, sleep};
+
+/// Waits for the first such answer with a pause that does not blur a start.
+pub(super) async fn answers(
+    process: &Process,
+    port: u16,
+    path: &str,
+    status: u16,
+) -> anyhow::Result<()> {
+    let client = Http::port(port);
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let reply = client.get(path).await;
+        if reply.is_ok_and(|reply| reply.status == status) {
+            return Ok(());
+        }
+        let output = || process.output();
+        ensure!(
+            Instant::now() < end,
+            "{path} is never {status}:\n{}",
+            output()
+        );
+        sleep(Duration::from_micros(200)).await;
+    }
+}
 
 /// Resident and proportional set size, in bytes.
 pub(super) fn memory(pid: u32) -> anyhow::Result<(u64, u64)> {

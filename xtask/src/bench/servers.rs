@@ -11,6 +11,9 @@ pub(super) enum Server {
     /// What everything is compared with, and the app that is called.
     #[command(hide = true)]
     Echo { port: u16 },
+    /// The same as an app that hosts actors.
+    #[command(hide = true)]
+    Actors { port: u16 },
     /// The hop that an app calls; it calls the other hop.
     #[command(hide = true)]
     Near { port: u16, far: u16 },
@@ -22,15 +25,24 @@ pub(super) enum Server {
 impl Server {
     pub(super) async fn serve(&self) -> anyhow::Result<()> {
         match *self {
-            Self::Echo { port } => echo::serve(port).await,
+            Self::Echo { port } => echo::serve(port, None).await,
+            Self::Actors { port } => echo::serve(port, Some(WISHES)).await,
             Self::Near { port, far } => hops::near(port, far).await,
             Self::Far { port, app } => hops::far(port, app).await,
         }
     }
 }
 
+/// The type of the actors that the app hosts, and how it says so.
+pub(super) const ACTOR_TYPE: &str = "bench";
+pub(super) const WISHES: &str = r#"{"entities":["bench"]}"#;
+
 pub(super) fn echo(port: u16) -> anyhow::Result<Process> {
     this("echo", [port])?.start()
+}
+
+pub(super) fn actors(port: u16) -> anyhow::Result<Process> {
+    this("actors", [port])?.start()
 }
 
 /// Two hops with identities from this Sentry, and what they say about it.

@@ -1,13 +1,13 @@
 //! The sidecar under measurement and the Redis beside it.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 use testkit::{DEADLINE, Http, Process, binary, eventually, free_ports, program};
-use tokio::time::{Instant, sleep};
 
+use super::plane::Plane;
+use super::process;
 use super::sentry::Sentry;
 
 /// Which stores the sidecar has.
@@ -19,6 +19,8 @@ pub(super) enum Stores {
     MemoryAndSqlite,
     SqliteAndRedis,
     All,
+    /// One in memory that keeps the state of actors.
+    Actors,
 }
 
 impl Stores {
@@ -30,6 +32,7 @@ impl Stores {
             Stores::MemoryAndSqlite => &["memory", "sqlite"],
             Stores::SqliteAndRedis => &["sqlite", "redis"],
             Stores::All => &["memory", "sqlite", "redis"],
+            Stores::Actors => &["actors"],
         }
     }
 }
@@ -75,6 +78,7 @@ pub(super) fn metadata(
 ) -> anyhow::Result<(&'static str, Vec<(&'static str, String)>)> {
     Ok(match name {
         "memory" => ("in-memory", Vec::new()),
+        "actors" => ("in-memory", vec![("actorStateStore", "true".to_owned())]),
         "sqlite" => {
             let path = folder.join("state.db").display().to_string();
             ("sqlite", vec![("connectionString", path)])
@@ -95,6 +99,8 @@ pub(super) struct Setup<'a> {
     pub(super) app: Option<(u16, &'a str)>,
     /// With one, sidecars speak mutual TLS to each other.
     pub(super) sentry: Option<&'a Sentry>,
+    /// With one there are actors, jobs and reminders.
+    pub(super) plane: Option<&'a Plane>,
 }
 
 /// A sidecar without app and without peers.
@@ -105,6 +111,7 @@ pub(super) fn start(stores: Stores, redis: Option<&Redis>) -> anyhow::Result<Sid
         redis,
         app: None,
         sentry: None,
+        plane: None,
     };
     setup.start()
 }
@@ -149,6 +156,11 @@ impl Setup<'_> {
                 .args(["--control-plane-trust-domain", "localhost"])
                 .env("DAPR_TRUST_ANCHORS", sentry.anchors());
         }
+        if let Some(plane) = self.plane {
+            builder = builder
+                .args(["--placement-host-address", &plane.placement.address()])
+                .args(["--scheduler-host-address", &plane.scheduler.address()]);
+        }
         Ok(Sidecar {
             http_port: http,
             grpc_port: grpc,
@@ -167,26 +179,8 @@ impl Sidecar {
         Http::port(self.http_port)
     }
 
-    /// Waits for the first such answer with a pause that does not blur a start.
     pub(super) async fn answers(&self, path: &str, status: u16) -> anyhow::Result<()> {
-        let client = self.http();
-        let end = Instant::now() + DEADLINE;
-        loop {
-            if client
-                .get(path)
-                .await
-                .is_ok_and(|reply| reply.status == status)
-            {
-                return Ok(());
-            }
-            let output = || self.process.output();
-            ensure!(
-                Instant::now() < end,
-                "{path} is never {status}:\n{}",
-                output()
-            );
-            sleep(Duration::from_micros(200)).await;
-        }
+        process::answers(&self.process, self.http_port, path, status).await
     }
 
     pub(super) async fn ready(&self) -> anyhow::Result<()> {
