@@ -1,5 +1,7 @@
 //! Actors of other sidecars: calling them, and being called for ours.
 
+use std::future::Future;
+
 use actors::Error;
 use actors::call::{Fire, Fired, Invoke, Reply};
 use actors::placement::Peer;
@@ -9,7 +11,7 @@ use proto::dapr::internals::v1 as internals;
 use proto::dapr::internals::v1::service_invocation_client::ServiceInvocationClient;
 use tonic::Status;
 
-use super::{Actors, wire};
+use super::{Actors, Runtime, wire};
 use crate::api::errors::actors as errors;
 use crate::api::metrics::Measured;
 use crate::peer::{self, Line, Pool};
@@ -56,7 +58,10 @@ impl Actors {
         request: internals::InternalInvokeRequest,
     ) -> Result<internals::InternalInvokeResponse, Status> {
         let call = wire::invoked(request)?;
-        let reply = async { self.ready().await?.router.receive(&call).await };
+        let reply = async {
+            let runtime = self.ready().await?;
+            runtime.unless_left(runtime.router.receive(&call)).await
+        };
         let reply = reply.await.map_err(|e| errors::invoke_status(&e))?;
         Ok(wire::reply(reply))
     }
@@ -64,11 +69,26 @@ impl Actors {
     /// A reminder or a timer from another sidecar.
     pub(crate) async fn reminded(&self, reminder: internals::Reminder) -> Result<(), Status> {
         let fire = wire::reminded(reminder);
-        let fired = async { self.ready().await?.router.receive_fire(&fire).await };
+        let fired = async {
+            let runtime = self.ready().await?;
+            let fired = runtime.router.receive_fire(&fire);
+            runtime.unless_left(fired).await
+        };
         match fired.await {
             Ok(Fired::Done) => Ok(()),
             Ok(Fired::Canceled) => Err(Status::unknown(Error::ReminderCanceled.to_string())),
             Err(e) => Err(errors::invoke_status(&e)),
         }
+    }
+}
+
+impl Runtime {
+    /// A call of another sidecar that waits for tables would wait for ever once the
+    /// actors have left: they live elsewhere, and the caller looks there.
+    async fn unless_left<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.unless_ended(work).await.unwrap_or(Err(Error::Moved))
     }
 }
