@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -87,7 +88,8 @@ impl Response {
     }
 }
 
-type Handler = dyn Fn(&Recorded) -> Response + Send + Sync;
+type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
+type Handler = dyn Fn(Recorded) -> Answer + Send + Sync;
 
 /// A running app; it stops and cuts its connections when it is dropped.
 #[derive(Debug)]
@@ -117,13 +119,27 @@ impl App {
     where
         F: Fn(&Recorded) -> Response + Send + Sync + 'static,
     {
+        Self::start_slow_on(port, move |request| std::future::ready(handler(&request))).await
+    }
+
+    /// Starts an app on this port whose answers may take their time. One that its
+    /// caller no longer waits for is dropped.
+    ///
+    /// # Errors
+    /// When the port cannot be bound.
+    pub async fn start_slow_on<F, A>(port: u16, handler: F) -> anyhow::Result<Self>
+    where
+        F: Fn(Recorded) -> A + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let handler: Arc<Handler> = Arc::new(move |request| Box::pin(handler(request)) as Answer);
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot bind {address}"))?;
         let seen = Arc::default();
         #[allow(clippy::disallowed_methods)] // Drop aborts it; tests have no task tracker.
-        let server = tokio::spawn(serve(listener, Arc::new(handler), Arc::clone(&seen)));
+        let server = tokio::spawn(serve(listener, handler, Arc::clone(&seen)));
         Ok(Self {
             port,
             seen,
@@ -173,7 +189,7 @@ async fn serve(listener: TcpListener, handler: Arc<Handler>, seen: Arc<Mutex<Vec
                 Ok::<_, Infallible>(match record(request).await {
                     Ok(request) => {
                         lock(&seen).push(request.clone());
-                        render(handler(&request))
+                        render(handler(request).await)
                     }
                     Err(_) => render(Response::status(400)),
                 })
@@ -240,6 +256,29 @@ mod tests {
         assert_eq!(seen[0].query, "a=1");
         assert_eq!(seen[0].header("x-caller"), "me");
         assert_eq!(app.requests().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_take_its_time_and_is_dropped_with_its_caller() {
+        let (began, mut begins) = tokio::sync::mpsc::channel(1);
+        let app = App::start_slow_on(crate::free_port(), move |_| {
+            let began = began.clone();
+            async move {
+                // The other half is dropped when this answer is.
+                let (alive, dropped) = tokio::sync::oneshot::channel::<()>();
+                began.send(dropped).await.unwrap();
+                std::future::pending::<()>().await;
+                drop(alive);
+                Response::ok("")
+            }
+        });
+        let app = app.await.unwrap();
+        let client = Http::port(app.port());
+        let dropped = tokio::select! {
+            reply = client.get("/") => panic!("{reply:?}"),
+            began = begins.recv() => began.unwrap(),
+        };
+        assert!(dropped.await.is_err());
     }
 
     #[tokio::test]

@@ -64,7 +64,7 @@ pub fn program(name: &str) -> Option<PathBuf> {
 ///
 /// Its environment holds `PATH`, a fresh folder as `HOME` and what is added
 /// here, so that no test depends on the caller's variables.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ProcessBuilder {
     program: PathBuf,
     args: Vec<OsString>,
