@@ -166,3 +166,53 @@ fn cut(buffer: &mut BytesMut) -> Option<Bytes> {
     buffer.advance(5);
     Some(buffer.split_to(length).freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::dapr::placement::v1::{PlacementTable, PlacementTables};
+
+    use super::*;
+
+    // The table's own version is deprecated and still sent.
+    #[allow(deprecated)]
+    fn update(hosts: u32) -> usize {
+        let hosts = (0..hosts).map(report);
+        let table = PlacementTable {
+            load_map: hosts.map(|host| (host.name.clone(), host)).collect(),
+            ..PlacementTable::default()
+        };
+        let tables = PlacementTables {
+            entries: [("cart".to_owned(), table)].into(),
+            version: "1000".to_owned(),
+            replication_factor: 1000,
+            ..PlacementTables::default()
+        };
+        let order = PlacementOrder {
+            tables: Some(tables),
+            operation: "update".to_owned(),
+            version: 1000,
+        };
+        order.encoded_len()
+    }
+
+    #[test]
+    fn only_an_update_with_everybody_in_it_is_as_long_as_the_whole_table() {
+        for count in [1, 10, 1000] {
+            assert!(update(count) >= whole(count));
+            assert!(update(count - 1) < whole(count));
+        }
+    }
+
+    #[test]
+    fn orders_without_tables_are_shorter_than_any_with_one() {
+        for operation in ["lock", "unlock"] {
+            let order = PlacementOrder {
+                operation: operation.to_owned(),
+                version: u64::MAX,
+                tables: None,
+            };
+            assert!(order.encoded_len() <= SHORT);
+        }
+        assert!(update(1) > SHORT);
+    }
+}
