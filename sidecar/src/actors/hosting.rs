@@ -157,3 +157,123 @@ impl Named {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use actors::call::{Actor, Fire, Fired, Invoke, Reply};
+    use actors::placement::Settings;
+    use async_trait::async_trait;
+    use security::Security;
+    use service::Tasks;
+
+    use super::*;
+
+    struct Silent;
+
+    #[async_trait]
+    impl App for Silent {
+        async fn invoke(&self, _: &Invoke) -> Result<Reply, actors::Error> {
+            Ok(Reply::default())
+        }
+        async fn reminder(&self, _: &Fire) -> Result<Fired, actors::Error> {
+            Ok(Fired::Done)
+        }
+        async fn timer(&self, _: &Fire) -> Result<Fired, actors::Error> {
+            Ok(Fired::Done)
+        }
+        async fn deactivate(&self, _: &Actor) -> Result<(), actors::Error> {
+            Ok(())
+        }
+    }
+
+    struct Bench {
+        host: Host,
+        hosting: Hosting,
+        app: Arc<dyn App>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let tasks = Tasks::new();
+            let host = Host::start(Arc::new(()), &tasks);
+            let settings = Settings {
+                addresses: Vec::new(),
+                kubernetes: false,
+                app_id: "shop".into(),
+                namespace: "default".into(),
+                host: "127.0.0.1:1".into(),
+                disseminate_timeout: Duration::from_secs(30),
+            };
+            let residents = Arc::new(host.clone());
+            let placement = Placement::start(settings, &Security::disabled(), residents, &tasks);
+            Self {
+                hosting: Hosting::new(host.clone(), placement),
+                host,
+                app: Arc::new(Silent),
+            }
+        }
+
+        async fn register(&self, source: Source, kinds: &[&str]) {
+            let types = kinds.iter();
+            let types = types.map(|kind| (Arc::from(*kind), TypeSettings::default()));
+            let registration = Registration {
+                types: types.collect(),
+                drain: None,
+            };
+            self.hosting.register(source, registration, &self.app).await;
+        }
+
+        async fn check(&self, expected: &[&str]) {
+            let types = self.hosting.types().await;
+            let types: Vec<&str> = types.iter().map(|kind| &**kind).collect();
+            assert_eq!(types, expected);
+            for kind in ["Cart", "Till", "Shelf"] {
+                assert_eq!(self.host.hosts(kind), expected.contains(&kind), "{kind}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn types_are_hosted_while_there_is_a_store_for_their_state() {
+        let bench = Bench::new();
+        bench.register(Source::Http, &["Cart"]).await;
+        bench.check(&[]).await;
+        bench.hosting.store(Some("one")).await;
+        bench.check(&["Cart"]).await;
+        bench.hosting.store(None).await;
+        bench.check(&[]).await;
+        bench.hosting.store(Some("two")).await;
+        bench.check(&["Cart"]).await;
+    }
+
+    #[tokio::test]
+    async fn what_one_stream_named_goes_with_it_unless_another_named_it_too() {
+        let bench = Bench::new();
+        bench.hosting.store(Some("one")).await;
+        bench.register(Source::Stream(1), &["Cart", "Till"]).await;
+        bench.register(Source::Stream(2), &["Cart", "Shelf"]).await;
+        bench.check(&["Cart", "Shelf", "Till"]).await;
+        bench.hosting.withdraw(Source::Stream(1)).await;
+        bench.check(&["Cart", "Shelf"]).await;
+        bench.hosting.withdraw(Source::Stream(2)).await;
+        bench.check(&[]).await;
+        assert!(bench.hosting.is_registered());
+    }
+
+    #[tokio::test]
+    async fn calls_wait_until_the_app_has_said_what_it_hosts_and_again_after_it_was_unwell() {
+        let bench = Bench::new();
+        bench.hosting.store(Some("one")).await;
+        assert!(!bench.hosting.is_registered());
+        bench.register(Source::Http, &[]).await;
+        assert!(bench.hosting.is_registered());
+        bench.hosting.withdraw(Source::Http).await;
+        assert!(bench.hosting.is_registered(), "nothing was withdrawn");
+        bench.register(Source::Http, &["Cart"]).await;
+        bench.hosting.withdraw(Source::Http).await;
+        assert!(!bench.hosting.is_registered());
+        bench.check(&[]).await;
+    }
+}

@@ -327,3 +327,29 @@ async fn delete_reminder(State(actors): State<Actors>, params: RawPathParams) ->
     deleted.map_err(failed)?;
     Ok(nothing())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_timer_match_in_any_case_and_null_is_data() {
+        let fields = Fields::read(br#"{"DueTime": "1s", "period": null, "DATA": null}"#).unwrap();
+        assert_eq!(fields.get::<String>("duetime").as_deref(), Ok("1s"));
+        assert_eq!(fields.get::<String>("period").as_deref(), Ok(""));
+        let data = fields.data().unwrap();
+        assert_eq!(&data.value[..], b"\n\x04null");
+        assert!(Fields::read(b"{}").unwrap().data().is_none());
+        assert!(Fields::read(b"null").unwrap().data().is_none());
+    }
+
+    #[test]
+    fn a_body_that_is_no_timer_is_refused() {
+        assert_eq!(Fields::read(b" ").err().as_deref(), Some("EOF"));
+        for body in [&b"[]"[..], b"{", b"\"x\"", b"{\"data\": }"] {
+            assert!(Fields::read(body).is_err(), "{body:?}");
+        }
+        let fields = Fields::read(br#"{"dueTime": 5}"#).unwrap();
+        assert!(fields.get::<String>("duetime").is_err());
+    }
+}

@@ -1,6 +1,7 @@
 //! How actors come up with the sidecar, follow its app and its store, and end
 //! before it does.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +20,11 @@ use resiliency::Policies;
 use security::{Clock, Security};
 use service::Tasks;
 use service::health::Target;
+use tokio::sync::watch;
 
 use super::app::{self, Streams};
 use super::hosting::{self, Source};
+use super::import::Import;
 use super::peers::Remote;
 use super::{Actors, Inner, Runtime};
 use crate::app::{App, AppHealth};
@@ -45,6 +48,8 @@ pub(crate) struct Parts {
     pub(crate) app: App,
     pub(crate) state: State,
     pub(crate) state_ttl: bool,
+    /// Whether reminders that older versions left in the state store are taken over.
+    pub(crate) import_reminders: bool,
     pub(crate) scheduler: scheduler::Client,
     pub(crate) policies: Policies,
     pub(crate) pool: Pool,
@@ -231,6 +236,11 @@ impl Runtime {
             leaving,
             tasks,
         };
+        let (hosted, types) = watch::channel(BTreeSet::new());
+        if parts.import_reminders {
+            let import = Import::new(parts.state, parts.scheduler.clone());
+            runtime.spawn("reminder import", import.run(types));
+        }
         let (hosting, scheduler) = (runtime.hosting.clone(), parts.scheduler);
         let mut status = runtime.placement.status();
         runtime.spawn("actor rounds", async move {
@@ -240,7 +250,9 @@ impl Runtime {
                 if now.rounds != rounds {
                     rounds = now.rounds;
                     placed.ready();
-                    scheduler.set_actor_types(hosting.types().await);
+                    let types = hosting.types().await;
+                    scheduler.set_actor_types(types.clone());
+                    hosted.send_replace(types);
                 }
             }
         });

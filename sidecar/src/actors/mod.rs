@@ -5,6 +5,7 @@ mod app;
 pub(crate) mod grpc;
 mod hosting;
 pub(crate) mod http;
+mod import;
 mod lifecycle;
 mod metrics;
 mod names;

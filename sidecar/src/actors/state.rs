@@ -29,7 +29,7 @@ pub(crate) struct Row {
     pub(crate) metadata: Metadata,
 }
 
-const PARTITION_KEY: &str = "partitionKey";
+pub(super) const PARTITION_KEY: &str = "partitionKey";
 
 impl Actors {
     /// The value of a key, `None` when there is none.

@@ -134,3 +134,99 @@ pub(super) fn reminded(reminder: wire::Reminder) -> Fire {
         skip_lock: reminder.skip_lock,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn a_call_arrives_as_it_was_sent_and_marked_as_remote() {
+        let mut sent = Invoke::new(Actor::new("Cart", "7"), "add/one");
+        sent.query = "a=1".into();
+        sent.content_type = "text/plain".into();
+        sent.body = Bytes::from_static(b"soap");
+        sent.headers
+            .insert("dapr-reentrancy-id", HeaderValue::from_static("chain"));
+        let got = invoked(invoke(&sent)).unwrap();
+        assert_eq!(got.actor, sent.actor);
+        assert_eq!(
+            (&*got.method, &*got.query, &*got.content_type),
+            ("add/one", "a=1", "text/plain")
+        );
+        assert_eq!(got.body, sent.body);
+        assert_eq!(got.headers["dapr-reentrancy-id"], "chain");
+        assert_eq!(got.headers["x-dapr-remote"], "true");
+    }
+
+    #[test]
+    fn a_call_without_its_parts_is_refused() {
+        let whole = || invoke(&Invoke::new(Actor::new("Cart", "7"), "add"));
+        let cases: [(fn(&mut wire::InternalInvokeRequest), &str); 4] = [
+            (|r| r.ver = 0, "unsupported spec version: 0"),
+            (|r| r.actor = None, "names no actor"),
+            (|r| r.message = None, "names no method"),
+            (
+                |r| r.message.as_mut().unwrap().method = "a?b".into(),
+                "invalid method",
+            ),
+        ];
+        for (spoil, expected) in cases {
+            let mut request = whole();
+            spoil(&mut request);
+            let refused = invoked(request).unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+            assert!(refused.message().contains(expected), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_answer_keeps_its_headers_and_an_http_error_of_a_peer_is_one() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-own", HeaderValue::from_static("1"));
+        headers.insert("connection", HeaderValue::from_static("close"));
+        let sent = Reply {
+            headers,
+            content_type: "application/json".into(),
+            body: Bytes::from_static(b"[1]"),
+        };
+        let got = replied(reply(sent)).unwrap();
+        assert_eq!(
+            (&*got.content_type, &got.body[..]),
+            ("application/json", &b"[1]"[..])
+        );
+        assert_eq!(got.headers["x-own"], "1");
+        assert!(!got.headers.contains_key("connection"));
+        let mut failed = reply(Reply::default());
+        failed.status.as_mut().unwrap().code = 503;
+        assert_eq!(replied(failed).unwrap_err().code(), tonic::Code::Internal);
+    }
+
+    #[test]
+    fn a_reminder_keeps_everything_but_the_callback() {
+        let sent = Fire {
+            actor: Actor::new("Cart", "7"),
+            name: "expire".into(),
+            data: Some(Data {
+                type_url: "type.googleapis.com/google.protobuf.BytesValue".into(),
+                value: Bytes::from_static(b"\n\x01x"),
+            }),
+            due_time: "1s".into(),
+            period: "2s".into(),
+            callback: "onTick".into(),
+            is_timer: true,
+            skip_lock: true,
+        };
+        let got = reminded(reminder(&sent));
+        assert_eq!(
+            (&got.actor, &got.name, &got.data),
+            (&sent.actor, &sent.name, &sent.data)
+        );
+        assert_eq!(
+            (&*got.due_time, &*got.period, &*got.callback),
+            ("1s", "2s", "")
+        );
+        assert!(got.is_timer && got.skip_lock);
+    }
+}

@@ -35,3 +35,31 @@ pub(super) fn data(data: &Data) -> Option<Box<RawValue>> {
         Err(_) => serde_json::value::to_raw_value(&STANDARD.encode(bytes)).ok(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn data_is_json_whatever_it_was() {
+        let bytes_value =
+            |json: &str| super::super::bytes_value(&Bytes::copy_from_slice(json.as_bytes()));
+        let other = |value: &'static [u8]| Data {
+            type_url: "type.googleapis.com/some.Thing".into(),
+            value: Bytes::from_static(value),
+        };
+        for (given, expected) in [
+            (bytes_value(r#"{"a": 1}"#), Some(r#"{"a": 1}"#)),
+            (bytes_value("null"), Some("null")),
+            (bytes_value("\"YQ==\""), Some("\"YQ==\"")),
+            (bytes_value(""), None),
+            (other(b"\xff\x00"), Some("\"/wA=\"")),
+            (other(b""), None),
+        ] {
+            let shown = data(&given).map(|raw| raw.get().to_owned());
+            assert_eq!(shown.as_deref(), expected, "{given:?}");
+        }
+    }
+}

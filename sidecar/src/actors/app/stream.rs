@@ -245,3 +245,154 @@ impl Hosting for Streams {
         self.ask(request).await.map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::Receiver;
+
+    use super::*;
+
+    fn call(method: &str) -> Invoke {
+        Invoke::new(Actor::new("Cart", "7"), method)
+    }
+
+    /// The next request on a stream: its id and its method.
+    async fn asked(events: &mut Receiver<Message>) -> (String, String) {
+        let message = events.recv().await.unwrap().unwrap();
+        match message.response_type {
+            Some(Asked::InvokeRequest(asked)) => (asked.id, asked.method),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answer(id: &str, data: &'static str) -> rt::SubscribeActorEventsRequestAlpha1 {
+        let answer = rt::SubscribeActorEventsRequestInvokeResponseAlpha1 {
+            id: id.to_owned(),
+            data: data.into(),
+            metadata: BTreeMap::from([("Content-Type".to_owned(), "text/plain".to_owned())]),
+            error: data == "mine",
+        };
+        rt::SubscribeActorEventsRequestAlpha1 {
+            request_type: Some(Answered::InvokeResponse(answer)),
+        }
+    }
+
+    fn failed(id: &str, code: u32) -> rt::SubscribeActorEventsRequestAlpha1 {
+        let failed = rt::SubscribeActorEventsRequestFailedAlpha1 {
+            id: id.to_owned(),
+            code,
+            message: "no".into(),
+        };
+        rt::SubscribeActorEventsRequestAlpha1 {
+            request_type: Some(Answered::RequestFailed(failed)),
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_find_their_questions_in_any_order() {
+        let streams = Streams::default();
+        let (outgoing, mut events) = mpsc::channel(8);
+        let stream = streams.open(outgoing);
+        let (first, second) = (call("first"), call("second"));
+        let app = async {
+            let (one, method) = asked(&mut events).await;
+            assert_eq!((&*one, &*method), ("1", "first"));
+            let (two, _) = asked(&mut events).await;
+            stream.answered(answer("77", "nobody asked"));
+            stream.answered(answer(&two, "mine"));
+            stream.answered(answer(&one, "yours"));
+        };
+        let (first, second, ()) =
+            tokio::join!(streams.invoke(&first), streams.invoke(&second), app);
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_eq!(
+            (&first.body[..], &*first.content_type),
+            (&b"yours"[..], "text/plain")
+        );
+        assert!(second.is_app_error() && !first.is_app_error());
+    }
+
+    #[tokio::test]
+    async fn the_app_says_what_failed() {
+        let streams = Streams::default();
+        let (outgoing, mut events) = mpsc::channel(8);
+        let stream = streams.open(outgoing);
+        for (code, expected) in [
+            (5, "actor method not found: add"),
+            (2, "error from actor service: no"),
+        ] {
+            let add = call("add");
+            let app = async {
+                let (id, _) = asked(&mut events).await;
+                stream.answered(failed(&id, code));
+            };
+            let (answer, ()) = tokio::join!(streams.invoke(&add), app);
+            assert_eq!(answer.unwrap_err().to_string(), expected);
+        }
+        let fire = Fire {
+            actor: Actor::new("Cart", "7"),
+            name: "expire".into(),
+            data: None,
+            due_time: String::new(),
+            period: String::new(),
+            callback: String::new(),
+            is_timer: false,
+            skip_lock: false,
+        };
+        let app = async {
+            let message = events.recv().await.unwrap().unwrap().response_type;
+            let Some(Asked::ReminderRequest(asked)) = message else {
+                panic!("{message:?}");
+            };
+            stream.answered(answer(&asked.id, "wrong kind"));
+        };
+        let (fired, ()) = tokio::join!(streams.reminder(&fire), app);
+        let expected = "actor host returned an unexpected response type for reminder";
+        assert_eq!(fired.unwrap_err().to_string(), expected);
+    }
+
+    #[tokio::test]
+    async fn the_newest_stream_is_asked_and_an_ended_one_fails_its_calls() {
+        let streams = Streams::default();
+        let add = call("add");
+        let none = streams.invoke(&add).await.unwrap_err();
+        assert_eq!(none.to_string(), "actor host is not connected");
+        let (outgoing, mut old) = mpsc::channel(8);
+        let first = streams.open(outgoing);
+        let app = async {
+            asked(&mut old).await;
+            streams.close(&first);
+        };
+        let (ended, ()) = tokio::join!(streams.invoke(&add), app);
+        assert_eq!(
+            ended.unwrap_err().to_string(),
+            "actor host disconnected before responding"
+        );
+        let (outgoing, mut old) = mpsc::channel(8);
+        let _first = streams.open(outgoing);
+        let (outgoing, mut new) = mpsc::channel(8);
+        let second = streams.open(outgoing);
+        let app = async {
+            let (id, _) = asked(&mut new).await;
+            second.answered(answer(&id, "new"));
+        };
+        let (answered, ()) = tokio::join!(streams.invoke(&add), app);
+        assert_eq!(answered.unwrap().body, "new");
+        assert!(old.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_is_forgotten() {
+        let streams = Streams::default();
+        let (outgoing, mut events) = mpsc::channel(8);
+        let stream = streams.open(outgoing);
+        let add = call("add");
+        tokio::select! {
+            biased;
+            _ = streams.invoke(&add) => panic!("nobody answered"),
+            _ = asked(&mut events) => {}
+        }
+        let waiting = stream.waiting.lock().as_ref().map(HashMap::len);
+        assert_eq!(waiting, Some(0));
+    }
+}
