@@ -224,6 +224,7 @@ impl Sidecar {
             app: app.clone(),
             state: state.clone(),
             state_ttl: settings.has_feature("ActorStateTTL"),
+            import_reminders: settings.has_feature("ImportActorReminders"),
             scheduler: scheduler.clone(),
             policies: policies.clone(),
             pool,

@@ -7,7 +7,7 @@ mod key;
 mod request;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

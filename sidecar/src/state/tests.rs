@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::api::access::Access;
 
-async fn open(properties: &[(&str, &str)], secret: Option<&'static str>) -> State {
+pub(crate) async fn open(properties: &[(&str, &str)], secret: Option<&'static str>) -> State {
     let mut registry = Registry::default();
     components_all::register(&mut registry);
     let properties: Properties = properties.iter().map(|(k, v)| (*k, *v)).collect();

@@ -53,8 +53,8 @@ impl Reminders for Taker {
 }
 
 /// A client that takes triggers, and what a test does to it.
-struct Running {
-    client: Client,
+pub(crate) struct Running {
+    pub(crate) client: Client,
     app: App,
     health: Health,
     taker: Arc<Taker>,
@@ -79,7 +79,7 @@ impl Drop for Running {
 }
 
 /// With an app that is not healthy yet.
-fn running(addresses: &[&str], permits: usize) -> Running {
+pub(crate) fn running(addresses: &[&str], permits: usize) -> Running {
     started(client(addresses), permits)
 }
 
