@@ -1,11 +1,15 @@
 //! What the tests over real processes share: sidecars and resource files.
 
+mod actors;
+mod load;
 mod mesh;
 mod metric;
 mod plane;
 mod resource;
 mod sidecar;
 
+pub use actors::{ActorHost, Call, Turns, quick};
+pub use load::{Load, Outcome};
 pub use mesh::Mesh;
 pub use metric::metric;
 pub use plane::{Member, Plane};

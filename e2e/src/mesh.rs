@@ -84,6 +84,17 @@ impl Mesh {
             .env("DAPR_APPS_DIR", &self.apps.path().display().to_string())
     }
 
+    /// The arguments by which a service of the control plane gets its certificate here.
+    pub fn control_plane(&self) -> [String; 4] {
+        let anchors = path(&self.folder, "ca.crt");
+        [
+            "--tls-enabled".to_owned(),
+            "--trust-domain=localhost".to_owned(),
+            format!("--trust-anchors-file={}", anchors.display()),
+            format!("--sentry-address=127.0.0.1:{}", self.ports[0]),
+        ]
+    }
+
     /// A certificate of the mesh for the sidecar of this app.
     pub fn credentials(&self, app_id: &str, expired: bool) -> Credentials {
         let name = format!("spiffe://public/ns/default/{app_id}");

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use tempfile::TempDir;
 use testkit::{DEADLINE, Http, Process, binary, eventually, free_ports};
 
-use crate::{Sidecar, SidecarBuilder};
+use crate::{Mesh, Sidecar, SidecarBuilder};
 
 /// One process of the control plane, and how it was started.
 #[derive(Debug)]
@@ -38,6 +38,18 @@ impl Plane {
     /// # Panics
     /// When one does not become healthy.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Both in a mesh: who calls them shows a certificate of it.
+    ///
+    /// # Panics
+    /// When one does not become healthy.
+    pub async fn start_in(mesh: &Mesh) -> Self {
+        Self::start_with(&mesh.control_plane()).await
+    }
+
+    async fn start_with(args: &[String]) -> Self {
         let data = tempfile::tempdir().expect("the system has a folder for temporary files");
         let [raft, etcd, peer] = free_ports();
         let placement = Member::launch(
@@ -47,6 +59,7 @@ impl Plane {
                 format!("--initial-cluster=p0=127.0.0.1:{raft}"),
                 "--metadata-enabled".to_owned(),
             ],
+            args,
         );
         let folder = data.path().display();
         let scheduler = Member::launch(
@@ -57,6 +70,7 @@ impl Plane {
                 format!("--etcd-data-dir={folder}"),
                 format!("--etcd-client-port={etcd}"),
             ],
+            args,
         );
         let plane = Self {
             placement,
@@ -75,8 +89,13 @@ impl Plane {
     /// When daprd is not built: the build comes before these tests.
     #[track_caller]
     pub fn sidecar(&self, id: &str) -> SidecarBuilder {
+        self.connect(Sidecar::builder(id))
+    }
+
+    /// Connects a sidecar to both.
+    pub fn connect(&self, sidecar: SidecarBuilder) -> SidecarBuilder {
         let (placement, scheduler) = (self.placement.port, self.scheduler.port);
-        Sidecar::builder(id)
+        sidecar
             .args([
                 "--placement-host-address",
                 &format!("127.0.0.1:{placement}"),
@@ -94,7 +113,11 @@ impl Plane {
 }
 
 impl Member {
-    fn launch(program: &'static str, more: impl IntoIterator<Item = String>) -> Self {
+    fn launch(
+        program: &'static str,
+        own: impl IntoIterator<Item = String>,
+        more: &[String],
+    ) -> Self {
         let [port, health, metrics] = free_ports();
         let mut args = vec![
             "--listen-address=127.0.0.1".to_owned(),
@@ -102,7 +125,8 @@ impl Member {
             format!("--healthz-port={health}"),
             format!("--metrics-port={metrics}"),
         ];
-        args.extend(more);
+        args.extend(own);
+        args.extend_from_slice(more);
         Self {
             port,
             health,
@@ -128,6 +152,11 @@ impl Member {
     pub async fn start_again(&mut self) {
         self.process = start(self.program, &self.args);
         self.ready().await;
+    }
+
+    /// Whether it has not ended since it was last started.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
     }
 
     /// Everything that it has written since it was last started.

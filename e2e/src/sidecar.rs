@@ -30,6 +30,7 @@ pub struct Sidecar {
     pub internal: u16,
     /// The port of the metrics page.
     pub metrics: u16,
+    started: ProcessBuilder,
     process: Process,
     folder: TempDir,
     client: Http,
@@ -92,19 +93,32 @@ impl Sidecar {
     ///
     /// # Panics
     /// When it ends or does not become ready in time.
-    pub async fn ready(self) -> Self {
-        self.wait_healthy("/v1.0/healthz").await
+    pub async fn ready(mut self) -> Self {
+        self.wait_healthy("/v1.0/healthz").await;
+        self
     }
 
     /// Waits until its API answers, even if its app is still missing.
     ///
     /// # Panics
     /// When it ends or does not become ready in time.
-    pub async fn outbound_ready(self) -> Self {
-        self.wait_healthy("/v1.0/healthz/outbound").await
+    pub async fn outbound_ready(mut self) -> Self {
+        self.wait_healthy("/v1.0/healthz/outbound").await;
+        self
     }
 
-    async fn wait_healthy(mut self, path: &str) -> Self {
+    /// Starts it again as it was started before, on the same ports, and waits until
+    /// `/v1.0/healthz` is 204. What still runs is killed.
+    ///
+    /// # Panics
+    /// When it does not become ready in time.
+    pub async fn start_again(&mut self) {
+        self.kill().await.expect("a process can be killed");
+        self.process = launch(self.started.clone());
+        self.wait_healthy("/v1.0/healthz").await;
+    }
+
+    async fn wait_healthy(&mut self, path: &str) {
         let client = self.client.clone().within(Duration::from_secs(5));
         eventually(DEADLINE, async || {
             if !self.process.is_running() {
@@ -121,7 +135,14 @@ impl Sidecar {
             Ok(())
         })
         .await;
-        self
+    }
+}
+
+#[track_caller]
+fn launch(process: ProcessBuilder) -> Process {
+    match process.start().context("cannot start daprd") {
+        Ok(process) => process,
+        Err(error) => panic!("{error:#}"),
     }
 }
 
@@ -190,6 +211,11 @@ impl SidecarBuilder {
         self.folder.path()
     }
 
+    /// The port of its HTTP API, for what is started before it.
+    pub fn http_port(&self) -> u16 {
+        self.ports[0]
+    }
+
     /// Starts the process, without waiting for it.
     ///
     /// # Panics
@@ -201,16 +227,13 @@ impl SidecarBuilder {
             Some(folder) => Http::unix(folder.join(format!("dapr-{}-http.socket", self.id))),
             None => Http::port(http),
         };
-        let process = match self.process.start().context("cannot start daprd") {
-            Ok(process) => process,
-            Err(error) => panic!("{error:#}"),
-        };
         Sidecar {
             http,
             grpc,
             internal,
             metrics,
-            process,
+            process: launch(self.process.clone()),
+            started: self.process,
             folder: self.folder,
             client,
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -87,7 +87,44 @@ pub async fn http2_over_tls(
     path: &str,
     body: impl Into<Bytes>,
 ) -> anyhow::Result<u16> {
-    let body = Full::new(body.into());
+    post_over_tls(port, tls, path, body.into(), async |answer| {
+        Ok(answer.status().as_u16())
+    })
+    .await
+}
+
+/// The same for one message of gRPC, without its frame; returns gRPC's status.
+///
+/// # Errors
+/// When the handshake fails, or no answer comes.
+pub async fn grpc_over_tls(
+    port: u16,
+    tls: Arc<ClientConfig>,
+    path: &str,
+    message: &[u8],
+) -> anyhow::Result<u16> {
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(message.len())?.to_be_bytes());
+    frame.extend(message);
+    post_over_tls(port, tls, path, frame.into(), async |answer| {
+        let (head, body) = answer.into_parts();
+        let trailers = body.collect().await?.trailers().cloned();
+        let status = |headers: &HeaderMap| headers.get("grpc-status").cloned();
+        // A refusal may come without a body, in the head.
+        let status = status(&head.headers).or_else(|| status(&trailers?));
+        let status = status.context("the answer has no grpc-status")?;
+        Ok(status.to_str()?.parse()?)
+    })
+    .await
+}
+
+async fn post_over_tls<T>(
+    port: u16,
+    tls: Arc<ClientConfig>,
+    path: &str,
+    body: Bytes,
+    read: impl AsyncFnOnce(Response<Incoming>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let exchange = async {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         let name = ServerName::try_from("localhost")?;
@@ -97,19 +134,19 @@ pub async fn http2_over_tls(
         let request = Request::post(format!("http://127.0.0.1:{port}{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            .body(body)?;
+            .body(Full::new(body))?;
         let driver = async {
             let ended = connection.await;
             // With TLS 1.3 a refusal comes after the client's own handshake.
-            anyhow::Result::<u16>::Err(ended.err().map_or_else(
+            Err(ended.err().map_or_else(
                 || anyhow::anyhow!("the server closed the connection"),
                 anyhow::Error::from,
             ))
         };
-        let answer = async { Ok(sender.send_request(request).await?.status().as_u16()) };
+        let answer = async { read(sender.send_request(request).await?).await };
         tokio::select! {
             biased;
-            status = answer => status,
+            answer = answer => answer,
             failed = driver => failed,
         }
     };

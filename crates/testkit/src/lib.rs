@@ -18,7 +18,7 @@ pub mod server;
 mod skip;
 
 pub use app::{App, Recorded, Response};
-pub use connection::{Connection, http2_over_tls};
+pub use connection::{Connection, grpc_over_tls, http2_over_tls};
 pub use eventually::{DEADLINE, eventually};
 pub use http::{Http, Reply};
 pub use port::{free_port, free_ports};
