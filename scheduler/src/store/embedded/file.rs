@@ -1,14 +1,15 @@
-//! The file: opened with care, never truncated, opened again after a fault.
+//! The files: opened with care, never truncated, opened again after a fault.
 
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use redb::{Builder, Database, DatabaseError, StorageError};
 
+use super::log::Log;
 use super::tables;
 use crate::store::Error;
 
@@ -29,6 +30,7 @@ pub(super) struct File {
     open: Open,
     /// None after a fault, until it can be opened again.
     database: Mutex<Option<Arc<Database>>>,
+    log: Mutex<Log>,
 }
 
 impl File {
@@ -43,10 +45,15 @@ impl File {
         Self::with(path.clone(), Box::new(open)).map_err(named)
     }
 
-    /// A file that `open` opens, now and after faults.
+    /// A file that `open` opens, now and after faults; its log is beside `path`.
     pub(super) fn with(path: PathBuf, open: Open) -> Result<Self, String> {
         let mut database = open().map_err(|e| remedy(&e))?;
         tables::prepare(&database)?;
+        let unlogged = |e: &io::Error| format!("its log has a fault: {}", service::net::reason(e));
+        let log = Log::open(&path.with_extension("log")).map_err(|e| unlogged(&e))?;
+        let bytes = log.read().map_err(|e| unlogged(&e))?;
+        tables::replay(&database, &bytes).map_err(|e| e.to_string())?;
+        drop(bytes);
         let length = fs::metadata(&path).map_or(0, |file| file.len());
         compact(&mut database, length).map_err(|e| format!("it cannot be compacted: {e}"))?;
         let database = Mutex::new(Some(Arc::new(database)));
@@ -54,7 +61,13 @@ impl File {
             path,
             open,
             database,
+            log: Mutex::new(log),
         })
+    }
+
+    /// The log, of which only the writer has need.
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock()
     }
 
     /// The database; after a fault it is opened again, which succeeds once all
@@ -65,6 +78,9 @@ impl File {
             return Ok(database.clone());
         }
         let opened = (self.open)().map_err(|e| self.told(&e.into()))?;
+        let log = self.log().read();
+        let log = log.map_err(|e| self.told(&redb::Error::Io(e)))?;
+        tables::replay(&opened, &log).map_err(|e| self.told(&e))?;
         let opened = Arc::new(opened);
         tracing::info!(
             target: SCOPE,
@@ -84,7 +100,7 @@ impl File {
         self.told(error)
     }
 
-    fn told(&self, error: &redb::Error) -> Error {
+    pub(super) fn told(&self, error: &redb::Error) -> Error {
         use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let path = self.path.display();
         match error {

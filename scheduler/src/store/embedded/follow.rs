@@ -12,25 +12,22 @@ use super::tables::Snapshot;
 use super::{Embedded, snapshot};
 use crate::store::{Change, Error, PAGE, Record};
 
-/// As many changes wait for the follower; then the writer waits for it.
-const QUEUE: usize = 4096;
+/// The changes of so many commits wait for the follower; then the writer waits for it.
+const QUEUE: usize = 64;
 /// The pause after a page that could not be read.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Whoever follows the store.
 #[derive(Default)]
-pub(super) struct Feed(Mutex<Option<mpsc::Sender<Change>>>);
+pub(super) struct Feed(Mutex<Option<mpsc::Sender<Vec<Change>>>>);
 
 impl Feed {
     /// Tells the follower, waiting for it where it is slow. It blocks its thread.
     pub(super) fn send(&self, changes: Vec<Change>) {
-        let Some(follower) = self.0.lock().clone() else {
-            return;
-        };
-        for change in changes {
-            if follower.blocking_send(change).is_err() {
-                return;
-            }
+        let follower = self.0.lock().clone();
+        if let Some(follower) = follower.filter(|_| !changes.is_empty()) {
+            // One that is gone needs nothing.
+            let _ = follower.blocking_send(changes);
         }
     }
 
@@ -38,7 +35,7 @@ impl Feed {
         self.0.lock().take();
     }
 
-    fn begin(&self) -> mpsc::Receiver<Change> {
+    fn begin(&self) -> mpsc::Receiver<Vec<Change>> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         *self.0.lock() = Some(sender);
         receiver
@@ -99,7 +96,7 @@ pub(super) fn follow(store: Embedded) -> impl Stream<Item = Change> {
 
 struct Follower {
     store: Embedded,
-    changes: mpsc::Receiver<Change>,
+    changes: mpsc::Receiver<Vec<Change>>,
     /// Where the next page begins; none when all are read.
     from: Option<String>,
     ready: VecDeque<Change>,
@@ -112,13 +109,13 @@ impl Follower {
                 return Some(change);
             }
             let Some(from) = self.from.take() else {
-                return self.changes.recv().await;
+                self.ready = self.changes.recv().await?.into();
+                continue;
             };
             match self.changes.try_recv() {
-                Ok(change) => {
-                    if is_read(&change, &from) {
-                        self.ready.push_back(change);
-                    }
+                Ok(changes) => {
+                    let read = changes.into_iter().filter(|c| is_read(c, &from));
+                    self.ready.extend(read);
                     self.from = Some(from);
                 }
                 Err(mpsc::error::TryRecvError::Disconnected) => return None,

@@ -1,7 +1,9 @@
-//! The store of one node: one file, every write in a commit that many share.
+//! The store of one node: a file and its log, every write in a commit that many share.
 
 mod file;
 mod follow;
+mod frame;
+mod log;
 mod tables;
 mod writer;
 

@@ -2,10 +2,11 @@
 
 use prost::Message;
 use redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableTable, StorageError, Table, TableDefinition,
-    TableError, WriteTransaction,
+    Database, Durability, ReadOnlyTable, ReadTransaction, ReadableTable, StorageError, Table,
+    TableDefinition, TableError, WriteTransaction,
 };
 
+use super::frame::{Draft, Entry, Title, entries, frames};
 use crate::records::stored;
 use crate::store::{Change, Command, Key, Outcome, PAGE, Record};
 
@@ -18,6 +19,10 @@ const FORMAT: &str = "format";
 /// Raised when the tables change, so that an older release does not misread them.
 const CURRENT: u64 = 1;
 const REVISION: &str = "revision";
+/// Drawn by lot when the file is made.
+const STORE: &str = "store";
+/// The number of the last commit.
+const NUMBER: &str = "number";
 
 /// Makes the tables of a new file, and refuses those of a release to come.
 pub(super) fn prepare(database: &Database) -> Result<(), String> {
@@ -31,12 +36,17 @@ pub(super) fn prepare(database: &Database) -> Result<(), String> {
 }
 
 fn made(database: &Database) -> Result<u64, redb::Error> {
-    let writing = database.begin_write()?;
+    let mut writing = database.begin_write()?;
+    // After a crash the file need not be walked.
+    writing.set_quick_repair(true);
     let format = {
         let mut meta = writing.open_table(META)?;
         let found = meta.get(FORMAT)?.map(|guard| guard.value());
         if found.is_none() {
             meta.insert(FORMAT, CURRENT)?;
+        }
+        if meta.get(STORE)?.is_none() {
+            meta.insert(STORE, rand::random::<u64>())?;
         }
         found.unwrap_or(CURRENT)
     };
@@ -50,32 +60,102 @@ fn made(database: &Database) -> Result<u64, redb::Error> {
     Ok(format)
 }
 
+/// Does what the log says and the tables do not have yet.
+pub(super) fn replay(database: &Database, log: &[u8]) -> Result<(), redb::Error> {
+    let mut writing = database.begin_write()?;
+    {
+        let mut tables = Batch::new(&writing)?;
+        let (store, done) = (tables.title.store, tables.title.number);
+        let missing = frames(log, store).skip_while(|(title, _)| title.number <= done);
+        for (title, body) in missing {
+            if title.number != tables.title.number + 1 {
+                return Err(StorageError::Corrupted(
+                    "the log jobs.log goes on from a later state of it; \
+                     they have to be restored together"
+                        .into(),
+                )
+                .into());
+            }
+            tables.replay(body)?;
+            tables.title = title;
+        }
+        tables.write_title()?;
+    }
+    // It stays in the log until the next commit that is written here.
+    writing.set_durability(Durability::None)?;
+    writing.commit()?;
+    Ok(())
+}
+
+/// What happened to jobs, and the frame for the log.
+pub(super) type Changed = Option<(Vec<Change>, Vec<u8>)>;
+
 /// The tables inside of one commit, and what changed in it.
 pub(super) struct Batch<'t> {
     jobs: Table<'t, &'static str, (u64, &'static [u8])>,
     counters: Table<'t, &'static str, &'static [u8]>,
     meta: Table<'t, &'static str, u64>,
-    revision: u64,
+    title: Title,
     changes: Vec<Change>,
+    draft: Draft,
 }
 
 impl<'t> Batch<'t> {
     pub(super) fn new(writing: &'t WriteTransaction) -> Result<Self, TableError> {
         let meta = writing.open_table(META)?;
-        let revision = meta.get(REVISION)?.map_or(0, |guard| guard.value());
+        let number = |name| meta.get(name).map(|found| found.map_or(0, |g| g.value()));
+        let title = Title {
+            store: number(STORE)?,
+            number: number(NUMBER)?,
+            revision: number(REVISION)?,
+        };
         Ok(Self {
             jobs: writing.open_table(JOBS)?,
             counters: writing.open_table(COUNTERS)?,
             meta,
-            revision,
+            title,
             changes: Vec::new(),
+            draft: Draft::new(),
         })
     }
 
-    /// What happened to jobs, in order.
-    pub(super) fn finish(mut self) -> Result<Vec<Change>, StorageError> {
-        self.meta.insert(REVISION, self.revision)?;
-        Ok(self.changes)
+    /// What happened to jobs, in order, and the frame for the log; none when
+    /// nothing was changed.
+    pub(super) fn finish(mut self) -> Result<Changed, StorageError> {
+        if self.draft.is_empty() {
+            return Ok(None);
+        }
+        self.title.number += 1;
+        self.write_title()?;
+        Ok(Some((self.changes, self.draft.finish(self.title))))
+    }
+
+    fn write_title(&mut self) -> Result<(), StorageError> {
+        self.meta.insert(NUMBER, self.title.number)?;
+        self.meta.insert(REVISION, self.title.revision)?;
+        Ok(())
+    }
+
+    fn replay(&mut self, body: &[u8]) -> Result<(), StorageError> {
+        for entry in entries(body) {
+            match entry? {
+                Entry::Job {
+                    key,
+                    revision,
+                    value,
+                } => {
+                    self.jobs.insert(key, (revision, value))?;
+                }
+                Entry::Counter { key, value } => {
+                    self.counters.insert(key, value)?;
+                }
+                Entry::Gone { key } => {
+                    self.jobs.remove(key)?;
+                    self.counters.remove(key)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn apply(&mut self, command: Command) -> Result<Outcome, StorageError> {
@@ -98,7 +178,12 @@ impl<'t> Batch<'t> {
                 if self.revision_of(&key)? != Some(revision) {
                     return Ok(Outcome::Changed);
                 }
-                self.counters.insert(&*key, &*counter.encode_to_vec())?;
+                let value = counter.encode_to_vec();
+                self.counters.insert(&*key, &*value)?;
+                self.draft.add(Entry::Counter {
+                    key: &key,
+                    value: &value,
+                });
                 Ok(Outcome::Done)
             }
             Command::End { key, revision } => {
@@ -120,11 +205,19 @@ impl<'t> Batch<'t> {
         if !overwrite && self.jobs.get(&*key)?.is_some() {
             return Ok(Outcome::Exists);
         }
-        self.revision += 1;
-        let revision = self.revision;
+        let revision = self.next_revision();
         let value = job.encode_to_vec();
-        self.jobs.insert(&*key, (revision, &*value))?;
-        let counter = self.counters.get(&*key)?;
+        let replaced = self.jobs.insert(&*key, (revision, &*value))?.is_some();
+        self.draft.add(Entry::Job {
+            key: &key,
+            revision,
+            value: &value,
+        });
+        // A counter goes with its job: a new job has none.
+        let counter = match replaced {
+            true => self.counters.get(&*key)?,
+            false => None,
+        };
         let counter = counter.map(|guard| decode(guard.value())).transpose()?;
         self.changes.push(Change::Put(Box::new(Record {
             key,
@@ -136,13 +229,15 @@ impl<'t> Batch<'t> {
     }
 
     fn delete(&mut self, key: Key) -> Result<(), StorageError> {
-        self.counters.remove(&*key)?;
-        if self.jobs.remove(&*key)?.is_none() {
-            return Ok(());
+        let counted = self.counters.remove(&*key)?.is_some();
+        let existed = self.jobs.remove(&*key)?.is_some();
+        if counted || existed {
+            self.draft.add(Entry::Gone { key: &key });
         }
-        self.revision += 1;
-        let revision = self.revision;
-        self.changes.push(Change::Deleted { key, revision });
+        if existed {
+            let revision = self.next_revision();
+            self.changes.push(Change::Deleted { key, revision });
+        }
         Ok(())
     }
 
@@ -163,9 +258,14 @@ impl<'t> Batch<'t> {
                 return Ok(Outcome::Done);
             }
             for key in page {
-                self.counters.remove(&*key)?;
+                self.delete(key)?;
             }
         }
+    }
+
+    fn next_revision(&mut self) -> u64 {
+        self.title.revision += 1;
+        self.title.revision
     }
 
     fn revision_of(&self, key: &str) -> Result<Option<u64>, StorageError> {

@@ -118,11 +118,9 @@ async fn what_was_answered_is_there_after_the_file_was_copied_at_that_moment() {
     futures_util::future::try_join_all(writes).await.unwrap();
     // As after a crash: the process never closes this file.
     let copy = tempfile::tempdir().unwrap();
-    std::fs::copy(
-        folder.path().join("jobs.redb"),
-        copy.path().join("jobs.redb"),
-    )
-    .unwrap();
+    for name in ["jobs.redb", "jobs.log"] {
+        std::fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+    }
     let again = open(&copy, &tasks).await;
     assert_eq!(keys(&again, "").await.len(), 200);
     let revision = again.revision().await.unwrap();
@@ -213,14 +211,14 @@ impl StorageBackend for Disk {
 
 #[tokio::test]
 async fn a_full_disk_fails_writes_until_there_is_room_and_loses_nothing() {
-    let tasks = Tasks::new();
+    let (folder, tasks) = (tempfile::tempdir().unwrap(), Tasks::new());
     let (memory, full) = (
         Arc::new(InMemoryBackend::new()),
         Arc::<AtomicBool>::default(),
     );
     let (disk, is_full) = (memory.clone(), full.clone());
     let file = File::with(
-        "disk".into(),
+        folder.path().join("jobs.redb"),
         Box::new(move || {
             Builder::new().create_with_backend(Disk {
                 memory: disk.clone(),
@@ -229,15 +227,92 @@ async fn a_full_disk_fails_writes_until_there_is_room_and_loses_nothing() {
         }),
     );
     let store = Embedded::start(file.unwrap(), &tasks);
-    store.apply(put("before", 1, false)).await.unwrap();
+    store.apply(put("0", 1, false)).await.unwrap();
     full.store(true, Ordering::Relaxed);
-    let error = store.apply(put("during", 1, false)).await.unwrap_err();
+    let mut there = vec!["0".to_owned()];
+    // The log has room for a while.
+    let error = loop {
+        let key = format!("a{:03}", there.len());
+        match store.apply(large(&key)).await {
+            Ok(_) => there.push(key),
+            Err(e) => break e,
+        }
+    };
     assert!(matches!(error, Error::Full(_)), "{error}");
     assert!(error.to_string().contains("no space is left"), "{error}");
-    store.apply(put("during", 1, false)).await.unwrap_err();
+    store.apply(large("during")).await.unwrap_err();
     full.store(false, Ordering::Relaxed);
-    store.apply(put("after", 1, false)).await.unwrap();
-    assert_eq!(keys(&store, "").await, ["after", "before"]);
+    store.apply(put("z", 1, false)).await.unwrap();
+    there.push("z".into());
+    assert_eq!(keys(&store, "").await, there);
+}
+
+/// A job of a quarter of a megabyte.
+fn large(key: &str) -> Command {
+    let mut job = job(1);
+    job.job.get_or_insert_default().payload = Some(prost_types::Any {
+        type_url: "bytes".into(),
+        value: vec![7; 256 << 10],
+    });
+    Command::Put {
+        key: key.into(),
+        job: Box::new(job),
+        overwrite: false,
+    }
+}
+
+/// A file system of eight megabytes, as long as this lives.
+struct Small(TempDir);
+
+impl Small {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]);
+        let mounted = mount.arg(folder.path()).output();
+        mounted.ok()?.status.success().then_some(Self(folder))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let mut unmount = std::process::Command::new("umount");
+        let _ = unmount.arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_file_system_that_is_full_is_told_and_used_again_once_it_is_not() {
+    let Some(small) = Small::mount() else {
+        return testkit::skip("no file system can be mounted: it needs root");
+    };
+    let tasks = Tasks::new();
+    let store = open(&small.0, &tasks).await;
+    let ballast = small.0.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 3 << 20]).unwrap();
+    let mut there = Vec::new();
+    let error = loop {
+        let key = format!("a{:03}", there.len());
+        match store.apply(large(&key)).await {
+            Ok(_) => there.push(key),
+            Err(e) => break e,
+        }
+    };
+    assert!(matches!(error, Error::Full(_)), "{error}");
+    let folder = small.0.path().to_str().unwrap();
+    assert!(error.to_string().contains(folder), "{error}");
+    store.apply(large("during")).await.unwrap_err();
+    std::fs::remove_file(&ballast).unwrap();
+    store.apply(put("z", 1, false)).await.unwrap();
+    there.push("z".into());
+    assert_eq!(keys(&store, "").await, there);
+    // A start finds the same.
+    tasks.shutdown(LONG).await;
+    drop(store);
+    let tasks = Tasks::new();
+    let store = open(&small.0, &tasks).await;
+    assert_eq!(keys(&store, "").await, there);
+    tasks.shutdown(LONG).await;
 }
 
 #[tokio::test]

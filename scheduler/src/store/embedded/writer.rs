@@ -1,12 +1,13 @@
 //! Group commit: while one commit reaches the disk, the next one gathers.
 
+use redb::{Database, Durability, WriteTransaction};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::file::File;
 use super::follow::Feed;
-use super::tables::Batch;
+use super::tables::{Batch, Changed};
 use crate::store::{Change, Command, Error, Outcome};
 
 /// The most commands of one commit.
@@ -68,16 +69,49 @@ fn write(batch: &mut Vec<Request>, file: &File, feed: &Feed) {
     }
 }
 
+/// Does the commands as one commit, which is in the log before anyone sees it.
 fn commit(commands: Vec<Command>, file: &File) -> Result<(Vec<Outcome>, Vec<Change>), Error> {
     let database = file.database()?;
-    let attempt = || -> Result<_, redb::Error> {
-        let writing = database.begin_write()?;
-        let mut tables = Batch::new(&writing)?;
-        let outcomes = commands.into_iter().map(|c| tables.apply(c));
-        let outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;
-        let changes = tables.finish()?;
-        writing.commit()?;
-        Ok((outcomes, changes))
+    let (writing, outcomes, changed) = perform(&database, commands).map_err(|e| file.fault(&e))?;
+    let Some((changes, frame)) = changed else {
+        return Ok((outcomes, Vec::new()));
     };
-    attempt().map_err(|e| file.fault(&e))
+    let logged = file.log().append(&frame);
+    let logged = logged.inspect_err(|_| file.log().take_back());
+    let logged = logged.map_err(|e| file.told(&redb::Error::Io(e)))?;
+    match publish(writing, logged) {
+        Ok(()) if logged => {}
+        Ok(()) => file.log().restart(),
+        Err(e) => {
+            if logged {
+                file.log().take_back();
+            }
+            return Err(file.fault(&e));
+        }
+    }
+    Ok((outcomes, changes))
+}
+
+fn perform(
+    database: &Database,
+    commands: Vec<Command>,
+) -> Result<(WriteTransaction, Vec<Outcome>, Changed), redb::Error> {
+    let writing = database.begin_write()?;
+    let mut tables = Batch::new(&writing)?;
+    let outcomes = commands.into_iter().map(|c| tables.apply(c));
+    let outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;
+    let changed = tables.finish()?;
+    Ok((writing, outcomes, changed))
+}
+
+/// Lets everyone see it. What is not in the log has to be on the disk here.
+fn publish(mut writing: WriteTransaction, logged: bool) -> Result<(), redb::Error> {
+    if logged {
+        writing.set_durability(Durability::None)?;
+    } else {
+        // After a crash the file need not be walked.
+        writing.set_quick_repair(true);
+    }
+    writing.commit()?;
+    Ok(())
 }
