@@ -6,6 +6,7 @@ pub mod etcd;
 pub mod flags;
 pub mod hosts;
 mod metrics;
+mod namespaces;
 pub mod records;
 mod run;
 mod server;

@@ -20,6 +20,7 @@ use crate::engine::Cron;
 use crate::etcd::{External, client, face};
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
+use crate::namespaces;
 use crate::server::{self, DRAIN, Service};
 use crate::store::{Embedded, Store};
 
@@ -104,6 +105,12 @@ async fn start(config: &Config, groups: &Groups) -> Result<JoinHandle<()>, Strin
     let broadcast = config.broadcast(address.port(), own_address());
     let (store, hosts) = open(config, &broadcast, groups).await?;
     stored.ready();
+    if config.kubernetes {
+        let cluster = k8s::Client::connect(&config.kubeconfig).await;
+        let cluster = cluster.map_err(|e| e.to_string())?;
+        // Its deletions end before the store does.
+        namespaces::follow(cluster, store.clone(), &groups.engine);
+    }
 
     let (cron, handle) = Cron::new(store.clone(), hosts.clone(), metrics.clone());
     let cron = groups.engine.spawn("cron", cron.run(groups.engine.token()));

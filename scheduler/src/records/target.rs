@@ -75,6 +75,11 @@ pub(crate) fn prefix_of_all(metadata: &JobMetadata, begins: bool) -> Result<Stri
     })
 }
 
+/// The beginnings of the keys of all jobs of a namespace.
+pub(crate) fn prefixes_of_namespace(name: &str) -> [String; 2] {
+    [APP, ACTOR].map(|kind| format!("{kind}{BETWEEN}{name}{BETWEEN}"))
+}
+
 /// The value of the label `type` for what a request says.
 pub(crate) fn label(metadata: Option<&JobMetadata>) -> &'static str {
     match metadata.map(kind) {
