@@ -11,6 +11,7 @@ mod kept;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,7 +103,7 @@ impl Import {
             {
                 if let Err(e) = self.import(kind).await {
                     tracing::warn!(target: SCOPE, "Reminders of actor type {kind} are not all imported yet: {e}");
-                    failed = true;
+                    failed |= !matches!(e, Error::Scheduler(scheduler::Error::Disabled));
                 }
             }
             tokio::select! {
@@ -124,6 +125,10 @@ impl Import {
             store: &store,
             kind,
         };
+        if rows.are_imported().await? {
+            progress.is_done = true;
+            return Ok(());
+        }
         let Some(documents) = rows.documents().await? else {
             progress.is_done = true;
             return Ok(());
@@ -135,7 +140,7 @@ impl Import {
                 continue;
             }
             // Another sidecar may have been faster.
-            if rows.get(&rows.marker(), None).await?.is_some() {
+            if rows.are_imported().await? {
                 progress.is_done = true;
                 return Ok(());
             }
@@ -155,21 +160,29 @@ impl Import {
         }
         if found {
             rows.mark(&progress.counts).await?;
-            let Counts {
-                imported,
-                present,
-                over,
-                left,
-            } = progress.counts;
-            let store = store.name();
+            let (store, counts) = (store.name(), &progress.counts);
             tracing::info!(
                 target: SCOPE,
-                "Imported reminders of actor type {kind} from state store {store}: {imported} are jobs now, \
-                 {present} were jobs already, {over} were over, {left} are left in place"
+                "Imported reminders of actor type {kind} from state store {store}: {counts}"
             );
         }
         progress.is_done = true;
         Ok(())
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            imported,
+            present,
+            over,
+            left,
+        } = self;
+        write!(
+            f,
+            "{imported} are jobs now, {present} were jobs already, {over} were over, {left} are left in place"
+        )
     }
 }
 
@@ -272,6 +285,11 @@ impl Rows<'_> {
         format!("actors||{}||imported", self.kind)
     }
 
+    async fn are_imported(&self) -> Result<bool, Error> {
+        let marker = self.get(&self.marker(), None).await?;
+        Ok(marker.is_some())
+    }
+
     /// The keys of the documents, each with the partition of the store that it is in where
     /// it does not follow from the key; `None` when it is not known which there are.
     async fn documents(&self) -> Result<Option<Vec<(String, Option<String>)>>, Error> {
@@ -315,13 +333,13 @@ impl Rows<'_> {
         let partition = (super::state::PARTITION_KEY.to_owned(), key.clone());
         let set = SetRequest {
             concurrency: Concurrency::FirstWrite,
-            ..SetRequest::new(key.clone(), Value::Json(note.to_string().into()))
+            ..SetRequest::new(key, Value::Json(note.to_string().into()))
         };
         let written = self
             .store
             .transact_raw(vec![Operation::Set(set)], Metadata::from([partition]));
         match written.await {
-            Err(e) if self.get(&key, None).await?.is_none() => Err(e.into()),
+            Err(e) if !self.are_imported().await? => Err(e.into()),
             _ => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use prost::Message;
 use proto::dapr::internals::v1 as pb;
 use proto::dapr::scheduler::v1 as wire;
@@ -167,6 +168,24 @@ fn times_that_were_missed_come_as_one() {
         "",
         Ok(Some((end, every, Some(1), Some(end)))),
     );
+}
+
+proptest! {
+    #[test]
+    fn a_time_that_was_missed_is_the_last_that_there_was(
+        first in -377_000_000_000i64..1_700_000_000,
+        period in 1u64..10_000_000_000,
+    ) {
+        let now: Timestamp = NOW.parse().unwrap();
+        let first = Timestamp::from_second(first).unwrap();
+        let times = format!(r#"{{"actorID":"7","name":"a","registeredTime":"{first}","period":"{period}ns"}}"#);
+        let job = one(&times).unwrap().job(None, now).unwrap().unwrap();
+        let due: Timestamp = job.due_time.unwrap().parse().unwrap();
+        let (late, period) = (now.as_nanosecond() - due.as_nanosecond(), i128::from(period));
+        prop_assert!((0..period).contains(&late), "{late}");
+        let since = due.as_nanosecond() - first.as_nanosecond();
+        prop_assert_eq!(since % period, 0);
+    }
 }
 
 #[test]
