@@ -22,6 +22,8 @@ type result map[string]any
 func main() {
 	subjects := map[string]func(context.Context, client.Client) result{
 		"state": state, "secrets": secrets, "metadata": metadata, "invoke": invoke,
+		"host": host, "host-stream": hostStream, "actors": actors, "actors-later": actorsLater,
+		"actors-idle": actorsIdle, "actors-reentrant": actorsReentrant, "jobs": jobs,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -1,5 +1,6 @@
 // A user of the JavaScript SDK, over HTTP.
 const { DaprClient, HttpMethod } = require("@dapr/dapr");
+const actors = require("./actors");
 
 const STORE = "statestore";
 const text = (value) => (value === "" || value === undefined ? null : String(value));
@@ -51,7 +52,7 @@ async function invoke(client) {
 
 async function main() {
   const client = new DaprClient({ daprHost: "127.0.0.1", daprPort: process.env.DAPR_HTTP_PORT });
-  const subject = { state, secrets, metadata, invoke }[process.argv[2]];
+  const subject = { state, secrets, metadata, invoke, ...actors }[process.argv[2]];
   const result = await subject(client);
   await client.stop();
   console.log(JSON.stringify(result));

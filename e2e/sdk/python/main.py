@@ -1,4 +1,5 @@
 """A user of the Python SDK, over gRPC (invocation: over HTTP)."""
+import asyncio
 import json
 import os
 import sys
@@ -7,6 +8,9 @@ import grpc
 from dapr.clients import DaprClient
 from dapr.clients.grpc._request import TransactionalStateOperation, TransactionOperationType
 from dapr.clients.grpc._state import StateItem
+
+import actors
+from jobs import jobs
 
 STORE = "statestore"
 
@@ -54,7 +58,17 @@ def invoke(client):
     return {"reply": reply.text()}
 
 
-SUBJECTS = {"state": state, "secrets": secrets, "metadata": metadata, "invoke": invoke}
+SUBJECTS = {"state": state, "secrets": secrets, "metadata": metadata, "invoke": invoke,
+            "jobs": jobs}
+# The SDK's actors are asynchronous, and a host of them serves until it is killed.
+ASYNC = {"host": actors.host, "host-stream": actors.host_stream, "actors": actors.actors,
+         "actors-later": actors.actors_later, "actors-idle": actors.actors_idle,
+         "actors-reentrant": actors.actors_reentrant}
 
-with DaprClient() as dapr:
-    print(json.dumps(SUBJECTS[sys.argv[1]](dapr)))
+subject = sys.argv[1]
+if subject in ASYNC:
+    result = asyncio.run(ASYNC[subject]())
+else:
+    with DaprClient() as dapr:
+        result = SUBJECTS[subject](dapr)
+print(json.dumps(result))

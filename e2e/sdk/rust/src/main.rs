@@ -1,5 +1,8 @@
 //! A user of the Rust SDK, over gRPC.
 
+mod actors;
+mod jobs;
+
 use dapr::client::{
     Etag, InvokeServiceRequest, StateItem, TonicClient as Stub, TonicClientWithAuth,
 };
@@ -16,17 +19,24 @@ const STORE: &str = "statestore";
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
+    let subject = std::env::args().nth(1).unwrap_or_default();
+    if subject == "host" {
+        return actors::host().await;
+    }
     let port = std::env::var("DAPR_GRPC_PORT")?;
     let address = format!("http://127.0.0.1:{port}");
     let mut client = Client::new().await?;
     // What the SDK's own client does not offer goes through its generated stub.
     let mut stub = Stub::connect(address).await?;
-    let subject = std::env::args().nth(1).unwrap_or_default();
     let result = match subject.as_str() {
         "state" => state(&mut client, &mut stub).await?,
         "secrets" => secrets(&mut client).await?,
         "metadata" => metadata(&mut client).await?,
         "invoke" => invoke(&mut stub).await?,
+        "actors" => actors::actors(&mut client).await?,
+        "actors-later" => actors::actors_later(&mut client).await?,
+        "actors-idle" => actors::actors_idle(&mut client).await?,
+        "jobs" => jobs::jobs(&mut client).await?,
         other => return Err(format!("no subject {other:?}").into()),
     };
     println!("{result}");
