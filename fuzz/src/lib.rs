@@ -4,6 +4,8 @@
 mod access;
 mod calls;
 mod certificates;
+mod etcd;
+mod jobs;
 mod policies;
 mod reports;
 mod schedules;
@@ -14,6 +16,8 @@ mod trace;
 pub use access::access;
 pub use calls::{answers, calls, chunks};
 pub use certificates::{certificates, requests};
+pub use etcd::etcd;
+pub use jobs::jobs;
 pub use policies::{conditions, resiliency};
 pub use reports::reports;
 pub use schedules::schedules;

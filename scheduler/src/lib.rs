@@ -4,6 +4,7 @@ pub mod config;
 mod engine;
 pub mod etcd;
 pub mod flags;
+pub mod fuzzing;
 pub mod hosts;
 mod metrics;
 mod namespaces;

@@ -41,8 +41,10 @@ targets! {
     chunks
     conditions
     documents
+    etcd
     flags
     ids
+    jobs
     keys
     metadata
     reports
@@ -73,5 +75,13 @@ fn the_resources_of_the_corpus_are_valid() {
         let loaded = resources::load::parse_documents(&data, "corpus.yaml");
         assert_eq!(loaded.problems, []);
         assert!(!loaded.resources.is_empty());
+    }
+}
+
+#[test]
+fn the_jobs_of_the_corpus_are_taken() {
+    for data in corpus("jobs") {
+        let taken = scheduler::fuzzing::job(&data, jiff::Timestamp::UNIX_EPOCH);
+        assert!(taken.is_ok(), "{taken:?}");
     }
 }

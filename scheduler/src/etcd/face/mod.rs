@@ -2,6 +2,7 @@
 //! scheduler's: reading as etcd reads, and the writes of upstream's command line tool.
 
 mod connections;
+pub(crate) mod fuzzing;
 mod member;
 mod range;
 mod span;
@@ -59,16 +60,20 @@ pub fn serve(
     tasks: &Tasks,
 ) -> std::io::Result<()> {
     let url = format!("http://{}", listener.local_addr()?);
-    let face = Face {
-        store,
-        member: Arc::new(Member::new(id, address, url)),
-        walks: Arc::new(Semaphore::new(MOST_WALKS)),
-    };
+    let face = Face::new(store, id, address, url);
     connections::serve(listener, face.into_routes(), tasks);
     Ok(())
 }
 
 impl Face {
+    fn new(store: Embedded, id: &str, address: &str, url: String) -> Self {
+        Self {
+            store,
+            member: Arc::new(Member::new(id, address, url)),
+            walks: Arc::new(Semaphore::new(MOST_WALKS)),
+        }
+    }
+
     fn into_routes(self) -> Routes {
         let kv = KvServer::new(self.clone())
             .max_decoding_message_size(MOST_BYTES)

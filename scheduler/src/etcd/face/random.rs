@@ -58,11 +58,7 @@ impl Setup {
                     store.apply(count).await.unwrap();
                 }
             }
-            Face {
-                store,
-                member: Arc::new(Member::new("one", "one:1", String::new())),
-                walks: Arc::new(Semaphore::new(MOST_WALKS)),
-            }
+            Face::new(store, "one", "one:1", String::new())
         });
         Self {
             runtime,
