@@ -157,13 +157,16 @@ impl fmt::Debug for Code {
 }
 
 impl ActorHost {
-    /// A ready host of the type `Counter` whose methods are short.
+    /// A ready host of the type `Counter` whose methods are short. It may take its time
+    /// to end, for on a busy machine the others take theirs to learn of it.
     ///
     /// # Panics
     /// When it does not become ready.
     pub async fn start(plane: &Plane, turns: &Turns, name: &str) -> Self {
         let config = json!({"entities": ["Counter"]});
-        Self::start_with(plane.sidecar("host"), turns, name, config, quick).await
+        let patient = ["--dapr-graceful-shutdown-seconds", "60"];
+        let sidecar = plane.sidecar("host").args(patient);
+        Self::start_with(sidecar, turns, name, config, quick).await
     }
 
     /// A ready host of what `config` says. Its state is in memory unless the sidecar has

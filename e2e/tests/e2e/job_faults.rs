@@ -61,7 +61,12 @@ async fn every_job_that_was_acknowledged_fires_whenever_the_scheduler_crashes() 
     let names = writers.join_all().await.concat();
     eventually(DEADLINE, async || {
         let runs = runs.lock().unwrap();
-        ensure!(runs.len() >= names.len(), "{} fired", runs.len());
+        ensure!(
+            runs.len() >= names.len(),
+            "{} of {} fired",
+            runs.len(),
+            names.len()
+        );
         let lost = names
             .iter()
             .find(|name| !runs.contains_key(&format!("/job/{name}")));
@@ -70,7 +75,7 @@ async fn every_job_that_was_acknowledged_fires_whenever_the_scheduler_crashes() 
     })
     .await;
     let (jobs, runs) = (names.len(), runs.lock().unwrap().values().sum::<usize>());
-    println!("{jobs} jobs acknowledged over {CRASHES} crashes, {runs} runs");
+    eprintln!("{jobs} jobs acknowledged over {CRASHES} crashes, {runs} runs");
 }
 
 /// Waits until some more jobs are acknowledged.

@@ -52,7 +52,7 @@ async fn no_reminder_is_lost_when_everything_is_killed_at_random() {
         kills: 20,
         spread: Duration::from_secs(20),
     };
-    survive(plan, seed()).await;
+    Box::pin(survive(plan, seed())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +63,7 @@ async fn no_reminder_is_lost_through_a_hundred_kills() {
         kills: 100,
         spread: Duration::from_secs(100),
     };
-    survive(plan, seed()).await;
+    Box::pin(survive(plan, seed())).await;
 }
 
 /// Another one in each run, unless `REMINDER_SEED` names one.
@@ -92,7 +92,12 @@ async fn survive(plan: Plan, seed: u64) {
     eventually(DEADLINE * 2, async || {
         let fires = fires.lock().unwrap();
         // The cheap look first: this one is repeated.
-        ensure!(fires.len() >= acknowledged.len(), "{} fired", fires.len());
+        ensure!(
+            fires.len() >= acknowledged.len(),
+            "{} of {} fired",
+            fires.len(),
+            acknowledged.len()
+        );
         let lost = acknowledged.iter().find(|name| !fires.contains_key(*name));
         ensure!(lost.is_none(), "seed {seed}: {lost:?} did not fire");
         Ok(())
@@ -109,7 +114,7 @@ async fn survive(plan: Plan, seed: u64) {
             }
         }
     }
-    println!(
+    eprintln!(
         "seed {seed}: {} of {} reminders acknowledged, {} outages, {again} fired again",
         acknowledged.len(),
         plan.reminders,
@@ -250,7 +255,7 @@ async fn crash(
         })
         .await;
     }
-    println!("killed: {killed:?}");
+    eprintln!("killed: {killed:?}");
     outages
 }
 
