@@ -66,6 +66,8 @@ impl Log {
     pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<bool> {
         let end = self.at + frame.len() as u64;
         if self.spent || end > LENGTH {
+            // Should the tables not be written, nobody knows whether they were.
+            self.spent = true;
             return Ok(false);
         }
         (self.spent, self.last) = (true, self.at);
@@ -93,5 +95,59 @@ impl Log {
     /// The tables have been written with all that the log says.
     pub(super) fn restart(&mut self) {
         (self.spent, self.at, self.last) = (false, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(folder: &Path) -> Log {
+        Log::open(&folder.join("jobs.log")).unwrap()
+    }
+
+    #[test]
+    fn a_log_that_is_full_takes_nothing_until_it_begins_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = log(folder.path());
+        assert!(!log.append(&[1; BLOCK]).unwrap(), "nobody has read it");
+        log.restart();
+        assert!(log.append(&[1; BLOCK]).unwrap());
+        assert!(!log.append(&vec![2; 16 << 20]).unwrap());
+        assert!(!log.append(&[3; BLOCK]).unwrap(), "it would fit");
+        log.restart();
+        assert!(log.append(&[4; BLOCK]).unwrap());
+        let bytes = log.read().unwrap();
+        assert_eq!(bytes.len(), STEP);
+        assert_eq!((bytes[0], bytes[BLOCK]), (4, 0));
+    }
+
+    #[test]
+    fn only_the_last_frame_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = log(folder.path());
+        log.restart();
+        for byte in [1, 2] {
+            assert!(log.append(&[byte; 2 * BLOCK]).unwrap());
+        }
+        log.take_back();
+        assert!(!log.append(&[3; BLOCK]).unwrap());
+        let bytes = log.read().unwrap();
+        let firsts: Vec<_> = bytes.chunks(BLOCK).take(4).map(|block| block[0]).collect();
+        assert_eq!(firsts, [1, 1, 0, 2]);
+    }
+
+    #[test]
+    fn a_frame_for_which_there_was_no_room_leaves_the_one_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = log(folder.path());
+        log.restart();
+        assert!(log.append(&vec![1; STEP]).unwrap());
+        // A file that cannot be written fails as a full disk does.
+        log.file = fs::File::open(folder.path().join("jobs.log")).unwrap();
+        log.append(&[2; BLOCK]).unwrap_err();
+        log.take_back();
+        assert!(log.read().unwrap().iter().all(|byte| *byte == 1));
+        assert!(!log.append(&[3; BLOCK]).unwrap());
     }
 }
