@@ -106,7 +106,7 @@ async fn reminder(sidecar: &Sidecar, name: &str) -> Option<Value> {
     (reply.status == 200).then(|| reply.json())
 }
 
-fn kept(name: &str, more: Value) -> Value {
+fn kept(name: &str, more: &Value) -> Value {
     let mut reminder = json!({
         "actorID": "7", "actorType": "Cart", "name": name, "data": {"for": name},
         "registeredTime": "2024-05-01T10:00:00Z", "dueTime": "1h",
@@ -122,12 +122,12 @@ async fn reminders_of_an_older_version_fire_once_and_not_again_after_a_restart()
         (
             "actors||Cart",
             json!([
-                kept("once", json!({"period": ""})),
-                kept("over", json!({"period": "R3/PT1H"})),
-                kept("daily", json!({"period": "P1D"})),
+                kept("once", &json!({"period": ""})),
+                kept("over", &json!({"period": "R3/PT1H"})),
+                kept("daily", &json!({"period": "P1D"})),
                 kept(
                     "later",
-                    json!({"period": "R3/PT1H", "registeredTime": "2099-01-01T00:00:00Z"})
+                    &json!({"period": "R3/PT1H", "registeredTime": "2099-01-01T00:00:00Z"})
                 ),
             ]),
         ),
@@ -188,7 +188,7 @@ async fn reminders_of_an_older_version_fire_once_and_not_again_after_a_restart()
 async fn sidecars_that_start_together_import_each_reminder_once() {
     let part = |n: usize| {
         let names = (0..200).map(|i| format!("r{n}-{i}"));
-        let all = names.map(|name| kept(&name, json!({"period": "1000000h"})));
+        let all = names.map(|name| kept(&name, &json!({"period": "1000000h"})));
         Value::from_iter(all)
     };
     let store = Store::with(&[
@@ -227,7 +227,7 @@ async fn sidecars_that_start_together_import_each_reminder_once() {
 
 #[tokio::test]
 async fn nothing_is_imported_unless_it_is_asked_for() {
-    let kept = json!([kept("once", json!({}))]);
+    let kept = json!([kept("once", &json!({}))]);
     let store = Store::with(&[("actors||Cart", kept)]);
     let (plane, app) = (Plane::start().await, app().await);
     let sidecar = sidecar(&plane, &app, &store, None).await;
