@@ -21,7 +21,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("schedule", &[]),
     (
         "actors",
-        &["proto", "component", "resiliency", "schedule", "security", "service"],
+        &[
+            "proto",
+            "component",
+            "resiliency",
+            "schedule",
+            "security",
+            "service",
+        ],
     ),
     ("resiliency", &["resources"]),
     ("security", &["proto", "service"]),
@@ -49,7 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("testkit", &[]),
     ("conformance", &["component"]),
     ("examples", &["proto"]),
-    ("e2e", &["testkit"]),
+    ("e2e", &["proto", "testkit"]),
     // Its entry points call the decoders of whoever has one.
     (
         "fuzz",

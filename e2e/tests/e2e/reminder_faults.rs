@@ -48,9 +48,9 @@ impl Random {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_reminder_is_lost_when_everything_is_killed_at_random() {
     let plan = Plan {
-        reminders: 10_000,
+        reminders: 5_000,
         kills: 20,
-        spread: Duration::from_secs(20),
+        spread: Duration::from_secs(15),
     };
     Box::pin(survive(plan, seed())).await;
 }
