@@ -10,7 +10,7 @@ use security::{Acceptor, SpiffeId};
 use service::{Tasks, net};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -51,25 +51,16 @@ pub(crate) fn serve(
     hub: Hub,
     tasks: &Tasks,
 ) {
-    let protocol = protocol(keepalive);
-    let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let connections = tasks.clone();
-    tasks.spawn("listener", async move {
-        let end = connections.token();
-        loop {
-            let accepted = async {
-                // The semaphore is never closed.
-                let permit = permits.clone().acquire_owned().await.ok();
-                (permit, net::accept(&listener).await)
-            };
-            let (permit, (stream, address)) = tokio::select! {
-                () = end.cancelled() => return,
-                accepted = accepted => accepted,
-            };
+    let (protocol, connections) = (protocol(keepalive), tasks.clone());
+    net::each(
+        "connection",
+        listener,
+        MOST_CONNECTIONS,
+        tasks,
+        move |stream, address| {
             let (acceptor, protocol) = (acceptor.clone(), protocol.clone());
             let (hub, tasks) = (hub.clone(), connections.clone());
-            connections.spawn("connection", async move {
-                let _permit = permit;
+            async move {
                 let Some(acceptor) = acceptor else {
                     return converse(&protocol, stream, address, None, hub, tasks).await;
                 };
@@ -81,9 +72,9 @@ pub(crate) fn serve(
                         tracing::debug!(target: SCOPE, "refused the connection of {address}: {e}");
                     }
                 }
-            });
-        }
-    });
+            }
+        },
+    );
 }
 
 fn protocol(keepalive: Keepalive) -> Protocol {

@@ -14,7 +14,6 @@ use rustls::ServerConfig;
 use service::{Tasks, net};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 /// A client that has not finished its handshake or its head by then is let go.
@@ -76,38 +75,27 @@ pub(crate) fn serve<S, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let acceptor = tls.map(TlsAcceptor::from);
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let connections = tasks.clone();
-    let end = tasks.token();
-    tasks.spawn("listener", async move {
-        loop {
-            let accepted = async {
-                // The semaphore is never closed.
-                let permit = permits.clone().acquire_owned().await.ok();
-                (permit, net::accept(&listener).await.0)
-            };
-            let (permit, stream) = tokio::select! {
-                () = end.cancelled() => return,
-                accepted = accepted => accepted,
-            };
+    let (acceptor, end) = (tls.map(TlsAcceptor::from), tasks.token());
+    net::each(
+        "connection",
+        listener,
+        CONNECTIONS,
+        tasks,
+        move |stream, _| {
             let (acceptor, protocol) = (acceptor.clone(), protocol.clone());
             let (service, end) = (service.clone(), end.clone());
-            connections.spawn("connection", async move {
-                let _permit = permit;
-                match acceptor {
-                    None => connection(protocol, stream, service, end).await,
-                    Some(acceptor) => {
-                        let shaken = tokio::time::timeout(PATIENCE, acceptor.accept(stream));
-                        // A client that does not speak TLS is its own affair.
-                        if let Ok(Ok(stream)) = shaken.await {
-                            connection(protocol, stream, service, end).await;
-                        }
-                    }
+            async move {
+                let Some(acceptor) = acceptor else {
+                    return connection(protocol, stream, service, end).await;
+                };
+                let shaken = tokio::time::timeout(PATIENCE, acceptor.accept(stream));
+                // A client that does not speak TLS is its own affair.
+                if let Ok(Ok(stream)) = shaken.await {
+                    connection(protocol, stream, service, end).await;
                 }
-            });
-        }
-    });
+            }
+        },
+    );
 }
 
 async fn connection<S, B>(

@@ -13,7 +13,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Tasks, net};
@@ -32,28 +31,9 @@ pub(crate) fn serve_requests<H>(
 ) where
     H: Fn(&Request<Incoming>) -> Response<Full<Bytes>> + Send + Sync + 'static,
 {
-    let handler = Arc::new(handler);
-    let connections = tasks.clone();
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    tasks.spawn(name, async move {
-        let token = connections.token();
-        loop {
-            let accepted = async {
-                // The semaphore is never closed.
-                let permit = permits.clone().acquire_owned().await.ok();
-                (permit, net::accept(&listener).await.0)
-            };
-            tokio::select! {
-                () = token.cancelled() => return,
-                (permit, stream) = accepted => {
-                    let serving = serve_one(stream, handler.clone(), token.clone());
-                    connections.spawn(name, async move {
-                        serving.await;
-                        drop(permit);
-                    });
-                }
-            }
-        }
+    let (handler, token) = (Arc::new(handler), tasks.token());
+    net::each(name, listener, CONNECTIONS, tasks, move |stream, _| {
+        serve_one(stream, handler.clone(), token.clone())
     });
 }
 

@@ -1,14 +1,19 @@
 //! Listeners: addresses as the flags write them, tries for ten seconds when a
 //! port is still taken, and Unix sockets that survive a crash.
 
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
+
+use crate::Tasks;
 
 const BACKLOG: i32 = 1024;
 const RETRY_FOR: Duration = Duration::from_secs(10);
@@ -129,6 +134,43 @@ pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// Handles every connection in a task of its own until the tasks are asked to end.
+///
+/// At most `most` are handled at once; more wait in the kernel's queue. The handler
+/// ends its connection by itself when they are asked to end.
+pub fn each<F, C>(
+    name: &'static str,
+    listener: impl Into<Arc<TcpListener>>,
+    most: usize,
+    tasks: &Tasks,
+    handle: F,
+) where
+    F: Fn(TcpStream, SocketAddr) -> C + Send + 'static,
+    C: Future<Output = ()> + Send + 'static,
+{
+    let (listener, permits) = (listener.into(), Arc::new(Semaphore::new(most)));
+    let connections = tasks.clone();
+    tasks.spawn(name, async move {
+        let end = connections.token();
+        loop {
+            let accepted = async {
+                // The semaphore is never closed.
+                let permit = permits.clone().acquire_owned().await.ok();
+                (permit, accept(&listener).await)
+            };
+            let (permit, (stream, peer)) = tokio::select! {
+                () = end.cancelled() => return,
+                accepted = accepted => accepted,
+            };
+            let handled = handle(stream, peer);
+            connections.spawn(name, async move {
+                handled.await;
+                drop(permit);
+            });
+        }
+    });
+}
+
 /// Waits for the next connection on a Unix socket, as [`accept`] does.
 pub async fn accept_unix(listener: &UnixListener) -> UnixStream {
     loop {
@@ -167,6 +209,8 @@ pub fn reason(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
 
     async fn port_of(host: &str) -> u16 {
@@ -181,6 +225,33 @@ mod tests {
         let (client, (server, _)) = tokio::join!(client, accept(&listener));
         assert!(client.is_ok());
         assert!(server.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn so_many_connections_are_handled_at_once_and_no_more() {
+        let listener = listen("127.0.0.1", 0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tasks, seen) = (Tasks::new(), Arc::new(Semaphore::new(0)));
+        let (counter, end) = (seen.clone(), tasks.token());
+        each("test", listener, 2, &tasks, move |mut stream, _| {
+            let (counter, end) = (counter.clone(), end.clone());
+            async move {
+                counter.add_permits(1);
+                // Until the client is gone.
+                let gone = stream.read_u8();
+                end.run_until_cancelled(gone).await.ok_or(()).ok();
+            }
+        });
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        seen.acquire_many(2).await.unwrap().forget();
+        tokio::task::yield_now().await;
+        assert_eq!(seen.available_permits(), 0, "the third waits for its turn");
+        clients.remove(0);
+        seen.acquire().await.unwrap().forget();
+        assert!(tasks.shutdown(Duration::from_secs(10)).await.is_empty());
     }
 
     #[tokio::test]

@@ -13,7 +13,6 @@ use security::{Acceptor, SpiffeId};
 use service::{Tasks, net};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::{BoxFuture, Service as _};
@@ -45,37 +44,26 @@ pub(crate) fn serve(
     server: Server,
     tasks: &Tasks,
 ) {
-    let protocol = protocol();
-    let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let connections = tasks.clone();
-    tasks.spawn("listener", async move {
-        let end = connections.token();
-        loop {
-            let accepted = async {
-                // The semaphore is never closed.
-                let permit = permits.clone().acquire_owned().await.ok();
-                (permit, net::accept(&listener).await)
-            };
-            let (permit, (stream, address)) = tokio::select! {
-                () = end.cancelled() => return,
-                accepted = accepted => accepted,
-            };
+    let (protocol, end) = (protocol(), tasks.token());
+    net::each(
+        "connection",
+        listener,
+        MOST_CONNECTIONS,
+        tasks,
+        move |stream, address| {
             let (acceptor, protocol) = (acceptor.clone(), protocol.clone());
             let (server, end) = (server.clone(), end.clone());
-            connections.spawn("connection", async move {
-                let _permit = permit;
+            async move {
                 let Some(acceptor) = acceptor else {
                     return converse(&protocol, stream, server, None, &end).await;
                 };
                 match acceptor.accept(stream).await {
-                    Ok((stream, id)) => {
-                        converse(&protocol, stream, server, Some(id), &end).await;
-                    }
+                    Ok((stream, id)) => converse(&protocol, stream, server, Some(id), &end).await,
                     Err(e) => refused(address, &e),
                 }
-            });
-        }
-    });
+            }
+        },
+    );
 }
 
 fn refused(address: SocketAddr, why: &security::tls::Error) {

@@ -1,7 +1,6 @@
 //! Listener and connections of the face: plain text.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
@@ -11,7 +10,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use service::{Tasks, net};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -33,27 +31,14 @@ pub(super) struct Peer(pub(super) SocketAddr);
 
 /// Accepts until the tasks are told to end; every connection is a task.
 pub(super) fn serve(listener: TcpListener, routes: Routes, tasks: &Tasks) {
-    let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let connections = tasks.clone();
-    tasks.spawn("etcd listener", async move {
-        let end = connections.token();
-        loop {
-            let accepted = async {
-                // The semaphore is never closed.
-                let permit = permits.clone().acquire_owned().await.ok();
-                (permit, net::accept(&listener).await)
-            };
-            let (permit, (stream, address)) = tokio::select! {
-                () = end.cancelled() => return,
-                accepted = accepted => accepted,
-            };
-            let (routes, end) = (routes.clone(), end.clone());
-            connections.spawn("etcd connection", async move {
-                let _permit = permit;
-                converse(stream, Peer(address), routes, end).await;
-            });
-        }
-    });
+    let end = tasks.token();
+    net::each(
+        "etcd connection",
+        listener,
+        MOST_CONNECTIONS,
+        tasks,
+        move |stream, address| converse(stream, Peer(address), routes.clone(), end.clone()),
+    );
 }
 
 async fn converse(stream: TcpStream, peer: Peer, routes: Routes, end: CancellationToken) {
