@@ -105,6 +105,16 @@ pub(super) fn frames(log: &[u8], store: u64) -> impl Iterator<Item = (Title, &[u
     })
 }
 
+/// Whether a commit after `last` is somewhere in the log. Then one before it was
+/// damaged: only the last frame can have been written in part.
+pub(super) fn goes_on(log: &[u8], store: u64, last: u64) -> bool {
+    let mut blocks = (0..log.len()).step_by(BLOCK).map(|at| &log[at..]);
+    blocks.any(|bytes| {
+        let later = number(bytes, 8) == Some(store) && number(bytes, 16) > Some(last);
+        later && first(bytes).is_some()
+    })
+}
+
 /// The frame that these bytes begin with.
 fn first(bytes: &[u8]) -> Option<(Title, &[u8])> {
     let sum = number(bytes, 0)?;
@@ -237,6 +247,21 @@ mod tests {
             assert_eq!(numbers(&log), [1], "{at}");
             assert_eq!(numbers(&whole[..at]), [1], "{at}");
         }
+    }
+
+    #[test]
+    fn a_damaged_frame_is_told_from_one_that_was_written_in_part() {
+        let log = [frame(1), frame(2), frame(3)].concat();
+        let (second, third) = (frame(1).len(), 2 * frame(1).len());
+        let mut damaged = log.clone();
+        damaged[second + HEAD] ^= 1;
+        assert_eq!(numbers(&damaged), [1]);
+        assert!(goes_on(&damaged, 7, 1));
+        assert!(!goes_on(&log[..third + BLOCK], 7, 2), "the last is cut off");
+        // What an earlier round of the log has left says nothing.
+        let again = [frame(4), frame(2), frame(3)].concat();
+        assert!(!goes_on(&again, 7, 4));
+        assert!(!goes_on(&log, 8, 1), "of another store");
     }
 
     #[test]

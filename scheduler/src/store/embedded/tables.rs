@@ -6,7 +6,7 @@ use redb::{
     TableDefinition, TableError, WriteTransaction,
 };
 
-use super::frame::{Draft, Entry, Title, entries, frames};
+use super::frame::{Draft, Entry, Title, entries, frames, goes_on};
 use crate::records::stored;
 use crate::store::{Change, Command, Key, Outcome, PAGE, Record};
 
@@ -78,6 +78,11 @@ pub(super) fn replay(database: &Database, log: &[u8]) -> Result<(), redb::Error>
             }
             tables.replay(body)?;
             tables.title = title;
+        }
+        if goes_on(log, store, tables.title.number) {
+            let damaged = "the log jobs.log is damaged before its end; restore it and \
+                           the tables from a backup";
+            return Err(StorageError::Corrupted(damaged.into()).into());
         }
         tables.write_title()?;
     }

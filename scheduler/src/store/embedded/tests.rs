@@ -130,6 +130,28 @@ async fn what_was_answered_is_there_after_the_file_was_copied_at_that_moment() {
 }
 
 #[tokio::test]
+async fn a_log_that_is_damaged_before_its_end_is_refused_and_left_alone() {
+    let (folder, tasks) = (tempfile::tempdir().unwrap(), Tasks::new());
+    let store = open(&folder, &tasks).await;
+    // One commit each; the first goes into the tables, the others to the log.
+    for n in 0..4 {
+        store.apply(put(&format!("k{n}"), n, false)).await.unwrap();
+    }
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["jobs.redb", "jobs.log"] {
+        std::fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+    }
+    let path = copy.path().join("jobs.log");
+    let mut log = std::fs::read(&path).unwrap();
+    log[40] ^= 1;
+    std::fs::write(&path, &log).unwrap();
+    let error = Embedded::open(copy.path(), &tasks).await.err().unwrap();
+    assert!(error.contains("damaged before its end"), "{error}");
+    assert!(error.contains("from a backup"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), log);
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_ours_or_damaged_is_refused_and_left_alone() {
     let tasks = Tasks::new();
     let folder = tempfile::tempdir().unwrap();
