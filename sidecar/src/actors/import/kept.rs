@@ -1,5 +1,8 @@
 //! A reminder as older versions keep it in the state store, and the job that it becomes.
 
+#[cfg(test)]
+mod tests;
+
 use actors::call::Actor;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
