@@ -94,6 +94,11 @@ impl Member {
         self.healthy().await
     }
 
+    /// Waits until it has written a line with this text.
+    pub(super) async fn says(&self, text: &str) {
+        self.process.wait_line(text, DEADLINE).await;
+    }
+
     async fn healthy(&self) -> anyhow::Result<()> {
         process::answers(&self.process, self.health, "/healthz", 200).await
     }
