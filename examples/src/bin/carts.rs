@@ -113,12 +113,10 @@ async fn story() -> Result<()> {
         .await?;
 
     say("9. Put five things in at the same time. The cart takes them one after the other.");
-    let calls = (1..=5).map(|n| {
-        let (sidecar, add) = (sidecar.clone(), add.clone());
-        tokio::spawn(async move { sidecar.call(Method::POST, &add, &json!(n)).await })
-    });
-    for call in calls.collect::<Vec<_>>() {
-        let status = call.await??.status;
+    let put = async |n: u32| sidecar.call(Method::POST, &add, &json!(n)).await;
+    let (one, two, three, four, five) = tokio::join!(put(1), put(2), put(3), put(4), put(5));
+    for answer in [one, two, three, four, five] {
+        let status = answer?.status;
         ensure!(status == StatusCode::OK, "one was refused: {status}");
     }
     let items = sidecar

@@ -163,7 +163,8 @@ mod tests {
     #[test]
     fn a_call_without_its_parts_is_refused() {
         let whole = || invoke(&Invoke::new(Actor::new("Cart", "7"), "add"));
-        let cases: [(fn(&mut wire::InternalInvokeRequest), &str); 4] = [
+        type Spoil = fn(&mut wire::InternalInvokeRequest);
+        let cases: [(Spoil, &str); 4] = [
             (|r| r.ver = 0, "unsupported spec version: 0"),
             (|r| r.actor = None, "names no actor"),
             (|r| r.message = None, "names no method"),
