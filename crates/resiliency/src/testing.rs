@@ -1,7 +1,7 @@
 //! What tests share: resources as text, and the log lines that code writes.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use resources::Resiliency;
 use tracing::field::{Field, Visit};
@@ -10,8 +10,18 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::{Observer, Policies};
 
+/// A place that logs remembers whether anybody listened when it was first come by, and
+/// tests run side by side: somebody must listen before any of them comes by.
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = tracing::subscriber::set_global_default(Lines::default());
+    });
+}
+
 /// A resource called `name` with this spec.
 pub(crate) fn resource(name: &str, spec: &str) -> Resiliency {
+    listen();
     let mut object = Resiliency {
         spec: serde_saphyr::from_str(spec).unwrap(),
         ..Resiliency::default()
