@@ -1,8 +1,11 @@
 //! Ports: free ones for what was left open, and a check of those that were given.
 
-use std::{collections::HashSet, net::TcpListener};
+use std::{collections::HashSet, net::TcpListener, ops::Range};
 
 use anyhow::{Context, Result, bail};
+
+const LASTING: Range<u16> = 31_000..32_768;
+const TRIES: usize = 200;
 
 /// Hands out ports, each only once.
 ///
@@ -26,6 +29,22 @@ impl Ports {
         }
         self.given.insert(port);
         Ok(port)
+    }
+
+    /// A free port for what has to come back to it: below those that systems give to outgoing
+    /// connections, which would take it while nobody listens.
+    pub(crate) fn lasting(&mut self) -> Result<u16> {
+        for _ in 0..TRIES {
+            let port = rand::random_range(LASTING);
+            if !self.given.contains(&port)
+                && let Ok(listener) = TcpListener::bind(("127.0.0.1", port))
+            {
+                self.held.push(listener);
+                self.given.insert(port);
+                return Ok(port);
+            }
+        }
+        self.free()
     }
 
     fn free(&mut self) -> Result<u16> {
@@ -55,6 +74,16 @@ pub(crate) fn number(name: &str, asked: i64) -> Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lasting_ports_differ_and_are_no_ports_of_connections() {
+        let mut ports = Ports::default();
+        let first = ports.lasting().expect("free");
+        let second = ports.lasting().expect("free");
+        assert_ne!(first, second);
+        assert!(LASTING.contains(&first) && LASTING.contains(&second));
+        TcpListener::bind(("127.0.0.1", first)).expect_err("held");
+    }
 
     #[test]
     fn free_ports_differ_and_taken_ones_are_refused() {

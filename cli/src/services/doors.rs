@@ -76,9 +76,13 @@ pub(super) fn assign(
     for door in service.doors {
         let usual = || last.map_or(door.port, |record| Service::port(record, door));
         let asked = chosen(door, choices).unwrap_or_else(usual);
-        let port = ports
-            .take(door.name, asked.into())
-            .map_err(|_| taken(door, asked))?;
+        let port = match asked {
+            // It is the service's after a restart as well.
+            0 => ports.lasting()?,
+            asked => ports
+                .take(door.name, asked.into())
+                .map_err(|_| taken(door, asked))?,
+        };
         assigned.insert(door.name.to_owned(), port);
     }
     Ok(assigned)
