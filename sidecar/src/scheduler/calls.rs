@@ -106,7 +106,6 @@ impl Client {
 
     /// Deletes all jobs of the target; with `id_prefix_match`, those of all actors
     /// whose id begins so.
-    #[allow(dead_code)] // Of the actors block, which comes next.
     pub(crate) async fn delete_by_metadata(
         &self,
         target: Target<'_>,

@@ -63,7 +63,6 @@ pub(crate) enum Target<'a> {
     /// This sidecar's own app.
     App,
     /// An actor, or with an empty id the actors of a type.
-    #[allow(dead_code)] // Of the actors block, which comes next.
     Actor { kind: &'a str, id: &'a str },
 }
 
@@ -172,7 +171,6 @@ impl Client {
 
     /// The types whose reminders are taken. The streams are opened anew when they
     /// change.
-    #[allow(dead_code)] // As above.
     pub(crate) fn set_actor_types(&self, types: BTreeSet<Arc<str>>) {
         if let Some(inner) = &self.inner {
             inner.actor_types.send_if_modified(|announced| {
