@@ -1,4 +1,4 @@
-//! One `dapr init` or `dapr uninstall` at a time for each `.dapr` folder.
+//! One `dapr` at a time that starts or ends services of a `.dapr` folder.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -33,7 +33,7 @@ impl Lock {
                     return Ok(lock);
                 }
                 if !told {
-                    report.info("Waiting for another dapr init or dapr uninstall to end");
+                    report.info("Waiting for another dapr that starts or ends services");
                     told = true;
                 }
                 tokio::time::sleep(POLL).await;
@@ -43,7 +43,7 @@ impl Lock {
             .await
             .with_context(|| {
                 format!(
-                    "{} is still in use by another dapr init or dapr uninstall; end that one first",
+                    "another dapr still starts or ends services of {}; end that one first",
                     folder.display()
                 )
             })?

@@ -17,7 +17,8 @@ Examples:
   dapr status
   dapr status -o json
 
-These are the services that `dapr init` starts; `dapr list` shows the sidecars.";
+These are the services that `dapr init` starts and, with names that end in -mtls, those that
+`dapr run --mtls` has started; `dapr list` shows the sidecars.";
 
 const COLUMNS: [&str; 8] = [
     "NAME", "HEALTHY", "STATUS", "PORT", "PID", "AGE", "CREATED", "LOG",
@@ -53,8 +54,14 @@ pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<
         return Err(command::no_kubernetes("status"));
     }
     let mut rows = Vec::new();
-    for service in services::ALL {
-        rows.push(look(home, service).await);
+    for service in services::PLAIN {
+        rows.push(look(service, Record::read(home, service)).await);
+    }
+    for service in services::SECURED {
+        // Who never asked for them is not told of them.
+        if let Some(record) = Record::read(home, service) {
+            rows.push(look(service, Some(record)).await);
+        }
     }
     let cells = |row: &Row| {
         vec![
@@ -70,17 +77,22 @@ pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<
     };
     output::print(&table::render(args.output, &rows, &COLUMNS, cells)?);
     if matches!(args.output, Format::Table) {
-        if rows.iter().any(|row| row.pid.is_none()) {
+        let (plain, secured) = rows.split_at(services::PLAIN.len());
+        let stopped = |rows: &[Row]| rows.iter().any(|row| row.pid.is_none());
+        if stopped(plain) {
             report.info("`dapr init` starts what is stopped");
-        } else if rows.iter().any(|row| !row.healthy) {
+        }
+        if stopped(secured) {
+            report.info("the next `dapr run --mtls` starts what is stopped and ends in -mtls");
+        }
+        if rows.iter().any(|row| row.pid.is_some() && !row.healthy) {
             report.info("the log of a service says why it is not well");
         }
     }
     Ok(0)
 }
 
-async fn look(home: &Home, service: &Service) -> Row {
-    let record = Record::read(home, service);
+async fn look(service: &Service, record: Option<Record>) -> Row {
     // The log of one that has ended is of interest all the more.
     let log = record
         .as_ref()

@@ -8,7 +8,7 @@ use crate::{command, home::Home, lock::Lock, output::Report, services};
 
 const EXAMPLES: &str = "\
 Examples:
-  dapr uninstall          stop placement and scheduler and remove the binaries; resources,
+  dapr uninstall          stop what `dapr status` shows and remove the binaries; resources,
                           certificates, data and logs stay
   dapr uninstall --all    remove the whole .dapr folder, all these included
 

@@ -6,10 +6,14 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
+
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use rcgen::{KeyPair, PublicKeyData};
 use security::pem;
+
+use crate::home::Home;
 
 pub(crate) use self::{
     certificate::Certificate,
@@ -102,6 +106,20 @@ impl Authority {
     fn key_pem(&self) -> String {
         pem::encode("PRIVATE KEY", self.key.serialized_der())
     }
+}
+
+/// What a Sentry is told beside its ports, so that it signs for this machine. Of `spec.mtls` of
+/// the configuration it takes how long certificates live.
+pub(crate) fn sentry_arguments(home: &Home) -> Vec<OsString> {
+    vec![
+        "--enable-metrics=false".into(),
+        "--trust-domain".into(),
+        TRUST_DOMAIN.into(),
+        "--issuer-credentials".into(),
+        home.certs().into(),
+        "--config".into(),
+        home.config().into(),
+    ]
 }
 
 /// A moment as the tool shows it.

@@ -4,6 +4,7 @@ mod console;
 mod group;
 mod job;
 mod logs;
+mod mtls;
 mod names;
 mod plan;
 pub(crate) mod ports;
@@ -20,7 +21,7 @@ use clap::{ArgMatches, Parser, parser::ValueSource};
 
 use crate::{command, home::Home, output::Report};
 
-use self::{plan::Plan, sentry::Sentry, spec::Spec};
+use self::{mtls::Mtls, plan::Plan, spec::Spec};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,19 +77,15 @@ pub(crate) async fn execute(
     match &args.run_file {
         None => {
             let mut ports = ports::Ports::default();
-            let sentry = if args.spec.mtls {
-                let level = &args.spec.log_level;
-                Some(Sentry::prepare(home, &mut ports, level, report.json()).await?)
-            } else {
-                None
-            };
-            let plan = Plan::new(args.spec, home, &mut ports, sentry.as_ref(), report.json())?;
+            let (spec, level) = (std::slice::from_ref(&args.spec), &args.spec.log_level);
+            let mtls = Mtls::prepare(spec, home, &mut ports, level, report).await?;
+            let plan = Plan::new(args.spec, home, &mut ports, mtls.as_ref(), report.json())?;
             drop(ports);
             report.info(format_args!(
                 "Starting Dapr with id {}. HTTP Port: {}. gRPC Port: {}",
                 plan.app_id, plan.http_port, plan.grpc_port
             ));
-            Ok(group::run(vec![plan], sentry, report).await)
+            Ok(group::run(vec![plan], mtls.map(|mtls| mtls.sentry), report).await)
         }
         Some(file) => {
             let stays = ["run-file", "runtime-path", "log-as-json"];
@@ -126,11 +123,7 @@ async fn run_template(file: &std::path::Path, home: &Home, report: Report) -> Re
     let mut ports = ports::Ports::default();
     // One Sentry is enough for all. Like their sidecars' logs, its log is not for the terminal,
     // but it has no file: only what is wrong is shown.
-    let sentry = if template.apps.iter().any(|app| app.mtls) {
-        Some(Sentry::prepare(home, &mut ports, "warn", report.json()).await?)
-    } else {
-        None
-    };
+    let mtls = Mtls::prepare(&template.apps, home, &mut ports, "warn", report).await?;
     let mut plans = Vec::new();
     for mut app in template.apps {
         report.info(format_args!(
@@ -141,7 +134,7 @@ async fn run_template(file: &std::path::Path, home: &Home, report: Report) -> Re
             Some(path) => Home::below(&path)?,
             None => home.clone(),
         };
-        let plan = Plan::new(app, &home, &mut ports, sentry.as_ref(), report.json())?;
+        let plan = Plan::new(app, &home, &mut ports, mtls.as_ref(), report.json())?;
         if plan.command.is_empty() {
             report.warning(format_args!(
                 "No application command found for app {:?} present in {}",
@@ -152,7 +145,7 @@ async fn run_template(file: &std::path::Path, home: &Home, report: Report) -> Re
         plans.push(plan);
     }
     drop(ports);
-    Ok(group::run(plans, sentry, report).await)
+    Ok(group::run(plans, mtls.map(|mtls| mtls.sentry), report).await)
 }
 
 /// What `dapr run` without any flag asks for; templates start from it.

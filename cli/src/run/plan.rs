@@ -16,10 +16,10 @@ use crate::{
 };
 
 use super::{
+    mtls::Mtls,
     names,
     ports::{self, Ports},
     quantity,
-    sentry::Sentry,
     spec::{Origin, Spec},
 };
 
@@ -52,13 +52,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Decides all that the specification leaves open, and refuses what cannot work. `sentry` is
-    /// for those who want mutual TLS.
+    /// Decides all that the specification leaves open, and refuses what cannot work. `mtls` is
+    /// for those who want it.
     pub(crate) fn new(
         mut spec: Spec,
         home: &Home,
         ports: &mut Ports,
-        sentry: Option<&Sentry>,
+        mtls: Option<&Mtls>,
         log_json: bool,
     ) -> Result<Self> {
         if spec.app_id.is_empty() {
@@ -90,6 +90,13 @@ impl Plan {
             None
         };
 
+        let mtls = mtls.filter(|_| spec.mtls);
+        let mut placement = spec.placement_host_address.as_str();
+        let mut scheduler = spec.scheduler_host_address.as_str();
+        if let Some(mtls) = mtls {
+            (placement, scheduler) = (mtls.placement(placement), mtls.scheduler(scheduler));
+        }
+
         let mut args = Arguments::default();
         args.path("config", config.as_deref());
         args.text("app-protocol", &spec.app_protocol);
@@ -99,7 +106,7 @@ impl Plan {
         args.number("app-max-concurrency", spec.app_max_concurrency);
         args.text(
             "placement-host-address",
-            &with_port(&spec.placement_host_address, home, "placement"),
+            &with_port(placement, home, "placement"),
         );
         args.path("components-path", spec.components_path.as_deref());
         for path in &resources {
@@ -122,7 +129,7 @@ impl Plan {
         args.switch("enable-api-logging", spec.enable_api_logging);
         args.text(
             "scheduler-host-address",
-            &with_port(&spec.scheduler_host_address, home, "scheduler"),
+            &with_port(scheduler, home, "scheduler"),
         );
         args.text("app-id", &spec.app_id);
         if spec.app_channel_address != "127.0.0.1" {
@@ -137,9 +144,8 @@ impl Plan {
         args.number("metrics-port", metrics_port.into());
         args.text("unix-domain-socket", &spec.unix_domain_socket);
         args.number("dapr-internal-grpc-port", internal_port.into());
-        let sentry = sentry.filter(|_| spec.mtls);
-        let sentry_address = match (sentry, &config) {
-            (Some(sentry), _) => Some(sentry.address()),
+        let sentry_address = match (mtls, &config) {
+            (Some(mtls), _) => Some(mtls.sentry.address()),
             (None, Some(path)) if wants_mtls(path)? => Some(SENTRY.to_owned()),
             _ => None,
         };
@@ -185,7 +191,7 @@ impl Plan {
             grpc,
             daprd,
             daprd_args: args.0,
-            daprd_env: sentry.map(Sentry::daprd_env).unwrap_or_default(),
+            daprd_env: mtls.map(|mtls| mtls.sentry.daprd_env()).unwrap_or_default(),
             command: spec.command,
             app_env,
             app_dir: spec.app_dir,

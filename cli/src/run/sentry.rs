@@ -1,9 +1,10 @@
 //! The Sentry of one `dapr run --mtls`: it gives the sidecars of that run their certificates.
 //!
-//! Every run has its own, so that none depends on how long another lasts. All of a user sign from
-//! the same folder, so the sidecars of different runs trust each other.
+//! Every run has its own, so that none depends on how long another lasts, and its lines are seen.
+//! All of a user sign from the same folder, so the sidecars of different runs trust each other.
 
 use std::{
+    ffi::OsString,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -15,7 +16,7 @@ use tokio::{process::Command, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    authority::{NAMESPACE, Store, TRUST_DOMAIN},
+    authority::{self, NAMESPACE, Store, TRUST_DOMAIN},
     health,
     home::Home,
     output::Report,
@@ -38,9 +39,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Sentry {
     program: PathBuf,
-    folder: PathBuf,
-    /// Of its `spec.mtls` Sentry takes how long certificates live.
-    config: PathBuf,
+    arguments: Vec<OsString>,
     port: u16,
     health_port: u16,
     anchors: String,
@@ -60,8 +59,7 @@ impl Sentry {
         let authority = Store::new(home.certs()).open().await?;
         Ok(Self {
             program,
-            folder: home.certs(),
-            config: home.config(),
+            arguments: authority::sentry_arguments(home),
             port: ports.take("SentryPort", -1)?,
             health_port: ports.take("SentryHealthPort", -1)?,
             anchors: authority.anchors_pem(),
@@ -124,12 +122,8 @@ impl Sentry {
             .args(["--listen-address", HOST])
             .args(["--port", &self.port.to_string()])
             .args(["--healthz-port", &self.health_port.to_string()])
-            .args(["--enable-metrics=false", "--trust-domain", TRUST_DOMAIN])
             .args(["--log-level", &self.log_level])
-            .arg("--issuer-credentials")
-            .arg(&self.folder)
-            .arg("--config")
-            .arg(&self.config)
+            .args(&self.arguments)
             .env("NAMESPACE", NAMESPACE)
             .stdin(Stdio::null());
         if self.log_json {

@@ -154,7 +154,8 @@ pub(crate) struct Spec {
     #[arg(long)]
     pub(crate) enable_api_logging: bool,
 
-    /// Speak mutual TLS to other sidecars; starts a Sentry beside this one
+    /// Speak mutual TLS to other sidecars, placement and scheduler; starts a Sentry beside this
+    /// one and, when they do not run yet, services in the background
     #[arg(long)]
     pub(crate) mtls: bool,
 

@@ -74,6 +74,10 @@ pub(crate) struct Args {
     #[arg(long, global = true, value_name = "HOST:PORT")]
     etcd_address: Option<String>,
 
+    /// The scheduler of apps that run with `--mtls`, whose jobs are its own
+    #[arg(long, global = true, conflicts_with = "etcd_address")]
+    mtls: bool,
+
     #[arg(short, long, hide = true, global = true)]
     kubernetes: bool,
     #[arg(
@@ -178,9 +182,7 @@ pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<
         Command::DeleteAll { what } => drop(key::group(what, namespace)?),
         Command::List { .. } | Command::Export { .. } | Command::Import { .. } => {}
     }
-    let address = args.etcd_address.clone();
-    let local = || format!("localhost:{}", services::port(home, "scheduler-etcd"));
-    let mut store = Store::connect(&address.unwrap_or_else(local)).await?;
+    let mut store = Store::connect(&address(args, home)?).await?;
     match &args.command {
         Command::List { output, filter } => {
             list(&store, filter.kind(), *output, namespace, report).await?;
@@ -209,6 +211,24 @@ pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<
         }
     }
     Ok(0)
+}
+
+/// Where the etcd of the scheduler answers.
+fn address(args: &Args, home: &Home) -> Result<String> {
+    if let Some(address) = &args.etcd_address {
+        return Ok(address.clone());
+    }
+    let door = if args.mtls {
+        "scheduler-mtls-etcd"
+    } else {
+        "scheduler-etcd"
+    };
+    match services::port(home, door) {
+        0 => bail!(
+            "no app has run with --mtls yet; the first `dapr run --mtls` starts its scheduler"
+        ),
+        port => Ok(format!("localhost:{port}")),
+    }
 }
 
 fn printer(format: Format) -> Printer<BufWriter<io::StdoutLock<'static>>> {

@@ -25,11 +25,12 @@ pub(crate) struct Args {
     arguments: Vec<OsString>,
 }
 
-/// Starts the program in `folder`; what it writes goes to the file `log`, which is made anew,
-/// the one of the last time being kept as `.old`.
+/// Starts the program in `folder` with more variables; what it writes goes to the file `log`,
+/// which is made anew, the one of the last time being kept as `.old`.
 pub(super) fn spawn(
     program: &Path,
     arguments: &[OsString],
+    variables: &[(&str, &str)],
     folder: &Path,
     log: &Path,
 ) -> Result<tokio::process::Child> {
@@ -39,6 +40,7 @@ pub(super) fn spawn(
         .arg(COMMAND)
         .arg(program)
         .args(arguments)
+        .envs(variables.iter().copied())
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)

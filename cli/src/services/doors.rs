@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 
 use crate::run::ports::Ports;
 
-use super::{ALL, Record, Service};
+use super::{PLAIN, Record, Service};
 
 /// One port of a service.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Door {
     pub(crate) name: &'static str,
     /// The flag of the service.
     pub(crate) flag: &'static str,
-    /// The usual port.
+    /// The usual port; 0 where any free one will do.
     pub(crate) port: u16,
 }
 
@@ -29,6 +29,22 @@ pub(super) const SCHEDULER: [Door; 4] = [
     door("scheduler-health", "healthz-port", 58081),
     door("scheduler-metrics", "metrics-port", 59091),
     door("scheduler-etcd", "etcd-client-port", 2379),
+];
+
+pub(super) const SENTRY_MTLS: [Door; 2] = [
+    door("sentry-mtls", "port", 0),
+    door("sentry-mtls-health", "healthz-port", 0),
+];
+pub(super) const PLACEMENT_MTLS: [Door; 3] = [
+    door("placement-mtls", "port", 0),
+    door("placement-mtls-health", "healthz-port", 0),
+    door("placement-mtls-metrics", "metrics-port", 0),
+];
+pub(super) const SCHEDULER_MTLS: [Door; 4] = [
+    door("scheduler-mtls", "port", 0),
+    door("scheduler-mtls-health", "healthz-port", 0),
+    door("scheduler-mtls-metrics", "metrics-port", 0),
+    door("scheduler-mtls-etcd", "etcd-client-port", 0),
 ];
 
 const fn door(name: &'static str, flag: &'static str, port: u16) -> Door {
@@ -46,7 +62,7 @@ impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let all = ALL.iter().flat_map(|service| service.doors);
+        let all = PLAIN.iter().flat_map(|service| service.doors);
         let names: Vec<&'static str> = all.map(|door| door.name).collect();
         let (name, port) = text.split_once('=').unwrap_or((text, ""));
         let Some(&door) = names.iter().find(|known| **known == name) else {
@@ -65,7 +81,8 @@ impl FromStr for Choice {
 }
 
 /// The ports of a service that is to be started, by the names of their doors: the chosen ones,
-/// else those of the last time, else the usual ones. A port that is taken is an error.
+/// else those of the last time, else the usual ones. A port that is taken is an error where one
+/// is usual.
 pub(super) fn assign(
     service: &Service,
     choices: &[Choice],
@@ -79,9 +96,12 @@ pub(super) fn assign(
         let port = match asked {
             // It is the service's after a restart as well.
             0 => ports.lasting()?,
-            asked => ports
-                .take(door.name, asked.into())
-                .map_err(|_| taken(door, asked))?,
+            asked => match ports.take(door.name, asked.into()) {
+                Ok(port) => port,
+                // Nobody was told that it is this one.
+                Err(_) if door.port == 0 => ports.lasting()?,
+                Err(_) => return Err(taken(door, asked)),
+            },
         };
         assigned.insert(door.name.to_owned(), port);
     }
@@ -123,6 +143,7 @@ pub(super) fn check_running(service: &Service, record: &Record, choices: &[Choic
 mod tests {
     use std::net::TcpListener;
 
+    use super::super::SECURED;
     use super::*;
 
     fn choices(texts: &[&str]) -> Vec<Choice> {
@@ -159,7 +180,7 @@ mod tests {
         let all = ["placement=0", "placement-health=0", "placement-metrics=0"];
         let assign = |more: &[&str], last: Option<&Record>| {
             let choices = choices(&[all.as_slice(), more].concat());
-            assign(ALL[0], &choices, last, &mut Ports::default()).expect("free")
+            assign(PLAIN[0], &choices, last, &mut Ports::default()).expect("free")
         };
         let first = assign(&[&format!("placement={free}")], None);
         assert_eq!(first["placement"], free);
@@ -167,7 +188,7 @@ mod tests {
         let record = Record::for_tests(&[("placement", other)]);
         let choices = choices(&all[1..]);
         let mut ports = Ports::default();
-        let second = super::assign(ALL[0], &choices, Some(&record), &mut ports).expect("free");
+        let second = super::assign(PLAIN[0], &choices, Some(&record), &mut ports).expect("free");
         assert_eq!(second["placement"], other);
     }
 
@@ -176,16 +197,31 @@ mod tests {
         let holder = TcpListener::bind(("127.0.0.1", 0)).expect("free");
         let port = holder.local_addr().expect("bound").port();
         let choices = choices(&[&format!("placement={port}")]);
-        let error = assign(ALL[0], &choices, None, &mut Ports::default()).expect_err("taken");
+        let error = assign(PLAIN[0], &choices, None, &mut Ports::default()).expect_err("taken");
         let text = error.to_string();
         assert!(text.starts_with(&format!("port {port} (placement) is not available")));
         assert!(text.contains("`--port placement=PORT`"), "{text}");
     }
 
     #[test]
+    fn a_service_without_usual_ports_has_those_of_the_last_time_as_long_as_they_are_free() {
+        let assign = |last: &Record| {
+            assign(SECURED[0], &[], Some(last), &mut Ports::default()).expect("free")
+        };
+        let free = testkit::free_port();
+        let assigned = assign(&Record::for_tests(&[("sentry-mtls", free)]));
+        assert_eq!(assigned["sentry-mtls"], free);
+        assert_ne!(assigned["sentry-mtls-health"], 0);
+        let holder = TcpListener::bind(("127.0.0.1", 0)).expect("free");
+        let held = holder.local_addr().expect("bound").port();
+        let assigned = assign(&Record::for_tests(&[("sentry-mtls", held)]));
+        assert!(![0, held].contains(&assigned["sentry-mtls"]));
+    }
+
+    #[test]
     fn a_running_service_keeps_its_ports() {
         let record = Record::for_tests(&[("placement", 7)]);
-        let check = |text: &str| check_running(ALL[0], &record, &choices(&[text]));
+        let check = |text: &str| check_running(PLAIN[0], &record, &choices(&[text]));
         check("placement=7").expect("the same");
         check("placement=0").expect("any");
         check("placement-health=58080").expect("the usual one");

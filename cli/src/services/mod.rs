@@ -1,15 +1,19 @@
-//! The services that `dapr init` leaves running in the background: placement and scheduler.
+//! The services that run in the background: placement and scheduler, which `dapr init` starts,
+//! and those of apps under mutual TLS.
 
 pub(crate) mod detached;
 mod doors;
+mod plain;
 mod record;
+mod secured;
 mod start;
 mod stop;
 
 pub(crate) use self::{
     doors::{Choice, Door},
+    plain::start,
     record::Record,
-    start::start,
+    secured::{Secured, end_orphans, start as start_secured},
     stop::stop,
 };
 
@@ -18,7 +22,9 @@ use crate::home::Home;
 /// A program of this machine that sidecars connect to.
 #[derive(Debug)]
 pub(crate) struct Service {
+    /// Also that of its log and its record.
     pub(crate) name: &'static str,
+    program: &'static str,
     /// What does not work without it.
     pub(crate) serves: &'static str,
     /// The first is where sidecars connect, the second its health.
@@ -27,17 +33,39 @@ pub(crate) struct Service {
 
 const PLACEMENT: Service = Service {
     name: "placement",
+    program: "placement",
     serves: "actors and workflows",
     doors: &doors::PLACEMENT,
 };
 const SCHEDULER: Service = Service {
     name: "scheduler",
+    program: "scheduler",
     serves: "jobs, reminders and workflows",
     doors: &doors::SCHEDULER,
 };
 
-/// All of them, in the order in which they are started.
-pub(crate) const ALL: [&Service; 2] = [&PLACEMENT, &SCHEDULER];
+/// Those of `dapr init`, in the order in which they are started.
+pub(crate) const PLAIN: [&Service; 2] = [&PLACEMENT, &SCHEDULER];
+
+const SENTRY_MTLS: Service = Service {
+    name: "sentry-mtls",
+    program: "sentry",
+    serves: "what needs placement or scheduler under mutual TLS",
+    doors: &doors::SENTRY_MTLS,
+};
+const PLACEMENT_MTLS: Service = Service {
+    name: "placement-mtls",
+    doors: &doors::PLACEMENT_MTLS,
+    ..PLACEMENT
+};
+const SCHEDULER_MTLS: Service = Service {
+    name: "scheduler-mtls",
+    doors: &doors::SCHEDULER_MTLS,
+    ..SCHEDULER
+};
+
+/// Those of `dapr run --mtls`: whom the others get their certificates from comes first.
+pub(crate) const SECURED: [&Service; 3] = [&SENTRY_MTLS, &PLACEMENT_MTLS, &SCHEDULER_MTLS];
 
 impl Service {
     /// The port of one of its doors.
@@ -56,14 +84,16 @@ impl Service {
     }
 }
 
-/// The port of a door by its name: what `dapr init` gave it, else the usual one.
+/// The port of a door by its name: what its service was given, else the usual one; 0 when the
+/// service was never started and none is usual.
 ///
 /// # Panics
 ///
 /// When there is no such door.
 pub(crate) fn port(home: &Home, door: &str) -> u16 {
-    let (service, door) = ALL
+    let (service, door) = PLAIN
         .iter()
+        .chain(&SECURED)
         .find_map(|service| Some((service, service.doors.iter().find(|d| d.name == door)?)))
         .expect("the name is one of this program's own");
     match Record::read(home, service) {

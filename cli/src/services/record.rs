@@ -132,7 +132,7 @@ fn look<T>(pid: u32, see: impl FnOnce(&sysinfo::Process) -> T) -> Option<T> {
 mod tests {
     use std::process::{Command, Stdio};
 
-    use super::super::ALL;
+    use super::super::PLAIN;
     use super::*;
 
     #[test]
@@ -147,8 +147,8 @@ mod tests {
         let arguments = ["--port".into(), "7".into()];
         let record =
             Record::new(child.id(), &arguments, BTreeMap::new(), PathBuf::new()).expect("there");
-        record.write(&home, ALL[0]).expect("written");
-        let mut read = Record::read(&home, ALL[0]).expect("readable");
+        record.write(&home, PLAIN[0]).expect("written");
+        let mut read = Record::read(&home, PLAIN[0]).expect("readable");
         assert!(read.runs());
         read.arguments[1] = "8".into();
         assert!(!read.runs(), "another program has its id");
@@ -159,9 +159,9 @@ mod tests {
         drop(child.stdin.take());
         child.wait().expect("ends");
         assert!(!read.runs());
-        Record::remove(&home, ALL[0]).expect("removed");
-        Record::remove(&home, ALL[0]).expect("nothing to do");
-        assert!(Record::read(&home, ALL[0]).is_none());
+        Record::remove(&home, PLAIN[0]).expect("removed");
+        Record::remove(&home, PLAIN[0]).expect("nothing to do");
+        assert!(Record::read(&home, PLAIN[0]).is_none());
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let home = Home::below(folder.path()).expect("usable");
         fs::create_dir_all(home.records()).expect("folder");
-        fs::write(path(&home, ALL[0]), "{\"pid\":").expect("written");
-        assert!(Record::read(&home, ALL[0]).is_none());
+        fs::write(path(&home, PLAIN[0]), "{\"pid\":").expect("written");
+        assert!(Record::read(&home, PLAIN[0]).is_none());
     }
 }

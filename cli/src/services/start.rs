@@ -1,6 +1,7 @@
 //! Starts the services, waits until they are well, and says what is wrong when they are not.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fs::File,
     io::{Read, Seek, SeekFrom},
@@ -13,60 +14,77 @@ use tokio::process::Child;
 
 use crate::{health, home::Home, output::Report, run::ports::Ports};
 
-use super::{ALL, Choice, Record, Service, detached, doors, stop};
+use super::{Choice, Record, Service, detached, doors, stop};
 
 /// How long a service may take until it is well.
 const START: Duration = Duration::from_secs(30);
-/// Its services are for this machine.
-const HOST: &str = "127.0.0.1";
+/// The services are for this machine.
+pub(super) const HOST: &str = "127.0.0.1";
 /// How much of a log is shown when a service does not start.
 const SHOWN_LINES: usize = 8;
 const SHOWN_BYTES: u64 = 4 << 10;
 
-/// Sees to it that all services that are installed run and are well. `broadcast` is where
-/// sidecars are told to find the scheduler; by default on this machine.
+/// The ports of a service by the names of its doors.
+pub(super) type Assigned = BTreeMap<String, u16>;
+
+/// How the services of a group are started.
+pub(super) struct Group<'a> {
+    pub(super) services: &'a [&'static Service],
+    /// Ports that a user has chosen.
+    pub(super) choices: &'a [Choice],
+    /// What a service is told beside its ports.
+    pub(super) arguments: &'a dyn Fn(&Service, &Assigned) -> Vec<OsString>,
+    /// Variables that all of them get.
+    pub(super) variables: &'a [(&'static str, &'static str)],
+}
+
+/// A service that runs and is well.
+pub(super) struct Up {
+    pub(super) service: &'static Service,
+    pub(super) record: Record,
+    /// Whether it was started just now.
+    pub(super) new: bool,
+}
+
+/// Sees to it that all services of a group that are installed run and are well. The caller
+/// holds the lock of the folder.
 ///
 /// Nothing is started unless all ports are free.
-pub(crate) async fn start(
-    home: &Home,
-    choices: &[Choice],
-    broadcast: Option<&str>,
-    report: Report,
-) -> Result<()> {
+pub(super) async fn start(home: &Home, group: &Group<'_>, report: Report) -> Result<Vec<Up>> {
     let mut ports = Ports::default();
     let mut running = Vec::new();
     let mut planned = Vec::new();
-    for service in ALL {
+    for &service in group.services {
         let last = Record::read(home, service);
-        match last {
-            Some(record) if record.runs() => {
-                doors::check_running(service, &record, choices)?;
+        match (last, home.program(service.program)) {
+            (Some(record), _) if record.runs() => {
+                doors::check_running(service, &record, group.choices)?;
                 running.push((service, record, None));
             }
-            _ if !home.bin().join(service.name).is_file() => report.warning(format_args!(
+            (_, Err(_)) => report.warning(format_args!(
                 "{name} is not there, so {serves} will not work; put it beside this tool and \
                  init again",
-                name = service.name,
+                name = service.program,
                 serves = service.serves
             )),
-            last => {
-                let ports = doors::assign(service, choices, last.as_ref(), &mut ports)?;
-                planned.push((service, ports));
+            (last, Ok(program)) => {
+                let ports = doors::assign(service, group.choices, last.as_ref(), &mut ports)?;
+                planned.push((service, program, ports));
             }
         }
     }
     // From here on the services may have them.
     drop(ports);
-    for (service, ports) in planned {
-        let program = home.bin().join(service.name);
+    for (service, program, ports) in planned {
         let log = home.logs().join(format!("{}.log", service.name));
-        let arguments = arguments(home, service, &ports, broadcast);
-        let child = detached::spawn(&program, &arguments, home.root(), &log)?;
+        let arguments = arguments(service, &ports, (group.arguments)(service, &ports));
+        let child = detached::spawn(&program, &arguments, group.variables, home.root(), &log)?;
         let pid = child.id().context("it has ended at once")?;
         let record = Record::new(pid, &arguments, ports, log)?;
         record.write(home, service)?;
         running.push((service, record, Some(child)));
     }
+    let mut up = Vec::new();
     for (service, record, child) in running {
         let new = child.is_some();
         if let Err(error) = well(service, &record, child).await {
@@ -75,39 +93,42 @@ pub(crate) async fn start(
             }
             return Err(error);
         }
+        up.push(Up {
+            service,
+            record,
+            new,
+        });
+    }
+    Ok(up)
+}
+
+impl Up {
+    pub(super) fn tell(&self, report: Report) {
+        let (service, record) = (self.service, &self.record);
         report.info(format_args!(
             "{name} {runs} on port {port}, process {pid}, log {log}",
             name = service.name,
-            runs = if new { "runs" } else { "runs already" },
-            port = service.main_port(&record),
+            runs = if self.new { "runs" } else { "runs already" },
+            port = service.main_port(record),
             pid = record.pid,
             log = record.log.display()
         ));
     }
-    Ok(())
 }
 
-fn arguments(
-    home: &Home,
-    service: &Service,
-    ports: &std::collections::BTreeMap<String, u16>,
-    broadcast: Option<&str>,
-) -> Vec<OsString> {
-    let mut arguments = Vec::new();
-    let mut push = |flag: &str, value: OsString| {
-        arguments.extend([OsString::from(format!("--{flag}")), value]);
-    };
-    push("listen-address", HOST.into());
+/// Its address and ports, then what else it is told.
+fn arguments(service: &Service, ports: &Assigned, more: Vec<OsString>) -> Vec<OsString> {
+    let mut arguments = flag("listen-address", HOST);
     for door in service.doors {
-        push(door.flag, ports[door.name].to_string().into());
+        arguments.extend(flag(door.flag, ports[door.name].to_string()));
     }
-    if service.name == super::SCHEDULER.name {
-        let local = || format!("localhost:{}", ports[service.name]);
-        let broadcast = broadcast.map_or_else(local, str::to_owned);
-        push("override-broadcast-host-port", broadcast.into());
-        push("etcd-data-dir", home.scheduler_data().into());
-    }
+    arguments.extend(more);
     arguments
+}
+
+/// A flag and its value.
+pub(super) fn flag(name: &str, value: impl Into<OsString>) -> Vec<OsString> {
+    vec![format!("--{name}").into(), value.into()]
 }
 
 /// Waits until a service is well. The error says why it is not, as far as that is known.
@@ -155,31 +176,6 @@ fn last_lines(log: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_service_is_told_its_ports_and_where_its_data_is() {
-        let home = Home::below(Path::new("/home/ann")).expect("usable");
-        let check = |service: &Service, broadcast: Option<&str>, expected: &str| {
-            let ports = service.doors.iter();
-            let ports = ports
-                .map(|door| (door.name.to_owned(), door.port))
-                .collect();
-            let arguments = arguments(&home, service, &ports, broadcast);
-            assert_eq!(arguments.join(std::ffi::OsStr::new(" ")), expected);
-        };
-        check(
-            ALL[0],
-            None,
-            "--listen-address 127.0.0.1 --port 50005 --healthz-port 58080 --metrics-port 59090",
-        );
-        let scheduler = "--listen-address 127.0.0.1 --port 50006 --healthz-port 58081 \
-                         --metrics-port 59091 --etcd-client-port 2379 \
-                         --override-broadcast-host-port";
-        let data = "--etcd-data-dir /home/ann/.dapr/data/scheduler";
-        check(ALL[1], None, &format!("{scheduler} localhost:50006 {data}"));
-        let elsewhere = format!("{scheduler} 10.0.0.1:9 {data}");
-        check(ALL[1], Some("10.0.0.1:9"), &elsewhere);
-    }
 
     #[test]
     fn only_the_end_of_a_log_is_shown() {

@@ -1,4 +1,4 @@
-//! Ends the services that `dapr init` has started, and nothing else.
+//! Ends the services that this tool has started, and nothing else.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{home::Home, output::Report};
 
-use super::{ALL, Record, Service};
+use super::{PLAIN, Record, SECURED, Service};
 
 /// A little more than the services give themselves.
 const GRACE: Duration = Duration::from_secs(10);
@@ -17,7 +17,12 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Ends all of them, and forgets them.
 pub(crate) async fn stop(home: &Home, report: Report) -> Result<()> {
-    for service in ALL.iter().rev() {
+    stop_all(home, &SECURED, report).await?;
+    stop_all(home, &PLAIN, report).await
+}
+
+pub(super) async fn stop_all(home: &Home, services: &[&Service], report: Report) -> Result<()> {
+    for service in services.iter().rev() {
         if let Some(pid) = stop_one(home, service).await? {
             report.info(format_args!("Stopped {}, process {pid}", service.name));
         }

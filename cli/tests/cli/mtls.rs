@@ -247,7 +247,13 @@ fn a_sentry_that_cannot_start_ends_the_run_and_says_why() {
     let home = home.path();
     let config = "kind: Configuration\nspec:\n  mtls: {workloadCertTTL: soon}\n";
     fs::write(home.join(".dapr/config.yaml"), config).expect("written");
-    let run = ["run", "--mtls", "-a", "x", "--", "true"];
+    let without = ["--placement-host-address=", "--scheduler-host-address="];
+    let run = [
+        ["run", "--mtls", "-a", "x"].as_slice(),
+        &without,
+        &["--", "true"],
+    ]
+    .concat();
     let output = dapr(home, &run);
     fails(&output, 1, "Sentry ended at its start");
     fails(&output, 1, "== SENTRY == ");

@@ -20,6 +20,7 @@ mod invocation;
 mod job_faults;
 mod jobs;
 mod lifecycle;
+mod local_mtls;
 mod metadata;
 mod outside;
 mod random_requests;

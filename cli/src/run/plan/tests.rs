@@ -5,6 +5,7 @@ use std::fs;
 use clap::Parser;
 
 use super::*;
+use crate::{run::sentry::Sentry, services::Secured};
 
 #[derive(Parser)]
 #[command(no_binary_name = true)]
@@ -115,29 +116,49 @@ fn mtls_in_the_configuration_names_sentry() {
 }
 
 #[tokio::test]
-async fn with_mtls_a_sidecar_knows_the_sentry_of_its_run() {
+async fn with_mtls_a_sidecar_knows_its_sentry_and_the_services_under_tls() {
     // What the Configuration says of a Sentry elsewhere does not count then.
     let config = "spec:\n  mtls:\n    enabled: true\n";
     let folder = folder(&[("bin/sentry", ""), ("config.yaml", config)]);
     let mut ports = Ports::default();
     let sentry = Sentry::prepare(&folder.home, &mut ports, "info", false).await;
-    let sentry = sentry.expect("prepared");
+    let mtls = Mtls {
+        sentry: sentry.expect("prepared"),
+        services: Secured {
+            placement: "127.0.0.1:7".to_owned(),
+            scheduler: "127.0.0.1:8".to_owned(),
+        },
+    };
     let anchors = fs::read_to_string(folder.home.certs().join("ca.crt")).expect("made");
     let mut with = |line: &str| {
         let spec = Line::parse_from(line.split_whitespace()).spec;
-        let plan = Plan::new(spec, &folder.home, &mut ports, Some(&sentry), false);
+        let plan = Plan::new(spec, &folder.home, &mut ports, Some(&mtls), false);
         plan.expect("valid")
     };
     let wants = with("--app-id a --mtls");
     let last: Vec<_> = wants.daprd_args.iter().rev().take(3).rev().collect();
     assert_eq!(
         last,
-        ["--enable-mtls", "--sentry-address", &sentry.address()]
+        ["--enable-mtls", "--sentry-address", &mtls.sentry.address()]
     );
     let of = |name: &str| wants.daprd_env.iter().find(|(n, _)| *n == name);
     assert_eq!(of("DAPR_TRUST_ANCHORS").map(|(_, pem)| pem), Some(&anchors));
+    let has = |plan: &Plan, flag: &str, value: &str| {
+        plan.daprd_args.windows(2).any(|pair| pair == [flag, value])
+    };
+    assert!(has(&wants, "--placement-host-address", "127.0.0.1:7"));
+    assert!(has(&wants, "--scheduler-host-address", "127.0.0.1:8"));
+    let elsewhere = with("--app-id c --mtls --placement-host-address=x --scheduler-host-address=");
+    assert!(has(&elsewhere, "--placement-host-address", "x:50005"));
+    assert!(
+        !elsewhere
+            .daprd_args
+            .contains(&"--scheduler-host-address".into())
+    );
     // Another application of the same template may do without.
-    assert!(with("--app-id b").daprd_env.is_empty());
+    let without = with("--app-id b");
+    assert!(without.daprd_env.is_empty());
+    assert!(has(&without, "--placement-host-address", "localhost:50005"));
 }
 
 #[test]
