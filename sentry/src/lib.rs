@@ -48,10 +48,7 @@ pub fn main(flags: &Parsed) -> ExitCode {
     );
     let level = flags.string("log-level");
     tracing::info!(target: SCOPE, "Log level set to: {level}");
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match service::runtime() {
         Ok(runtime) => runtime,
         Err(e) => return log::fatal(SCOPE, &format!("failed to start threads: {e}")),
     };

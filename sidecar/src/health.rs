@@ -1,14 +1,15 @@
 //! The health routes: `/v1.0/healthz` and `/v1.0/healthz/outbound`.
 
-use axum::extract::{Request, State};
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::StatusCode;
 use service::health::{Health, Target};
 
 use crate::api::errors;
 use crate::api::http::{Group, Routes};
 use crate::api::path;
+use crate::api::router::{Call, on};
 
 /// What the routes look at.
 #[derive(Clone)]
@@ -24,22 +25,19 @@ const V1: Group = Group::new("healthz", "v1");
 
 impl Healthz {
     pub(crate) fn routes(&self) -> Routes {
+        let me = Arc::new(self.clone());
         Routes::new()
-            .add(V1, "/v1.0/healthz", get(healthz).with_state(self.clone()))
-            .add(
-                V1,
-                "/v1.0/healthz/outbound",
-                get(outbound).with_state(self.clone()),
-            )
+            .add(V1, "/v1.0/healthz", on(&me).get(healthz))
+            .add(V1, "/v1.0/healthz/outbound", on(&me).get(outbound))
     }
 }
 
-async fn healthz(State(health): State<Healthz>, req: Request) -> Response {
+async fn healthz(health: Arc<Healthz>, call: Call) -> Response {
     let unready = health.all.unready();
     if !unready.is_empty() || !health.all.is_ready() {
         return errors::not_ready(&unready).into_response();
     }
-    match path::query_value(req.uri().query(), "appid") {
+    match path::query_value(call.query(), "appid") {
         Some(asked) if !asked.is_empty() && asked != health.app_id => {
             errors::app_id_not_match().into_response()
         }
@@ -47,7 +45,7 @@ async fn healthz(State(health): State<Healthz>, req: Request) -> Response {
     }
 }
 
-async fn outbound(State(health): State<Healthz>) -> Response {
+async fn outbound(health: Arc<Healthz>, _: Call) -> Response {
     if health.outbound.is_ready() {
         StatusCode::NO_CONTENT.into_response()
     } else {

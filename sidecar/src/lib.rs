@@ -33,10 +33,7 @@ const SCOPE: &str = "dapr.runtime";
 
 /// Runs the process that the flags describe, until it is told to end.
 pub fn main(flags: &Parsed) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match service::runtime() {
         Ok(runtime) => runtime,
         Err(e) => return service::log::fatal(SCOPE, &format!("failed to start threads: {e}")),
     };

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use axum::routing::{MethodRouter, any};
 use proto::dapr::internals::v1::service_invocation_server::ServiceInvocationServer;
 use resources::configuration::ApiLogging;
 use security::Acceptor;
@@ -26,6 +25,7 @@ use crate::api::http::{self as http_api, Connection, Group, HttpApi, Routes};
 use crate::api::log::{ApiLog, Kind};
 use crate::api::metrics::{GrpcMetrics, HttpMetrics};
 use crate::api::pipeline::Pipeline;
+use crate::api::router::Fallback;
 use crate::api::serve::{Listener, Protocol, serve, serve_identified};
 use crate::flags::Config;
 use crate::invoke::{self, Invoker};
@@ -142,12 +142,14 @@ impl Servers<'_> {
             log: self.log(Kind::Http),
         };
         let invocation = Group::new("invoke", "v1");
-        let fallback: MethodRouter = any(invoke::http::fallback).with_state(invoker.clone());
+        let invoker = invoker.clone();
+        let fallback: Fallback =
+            Box::new(move |req| Box::pin(invoke::http::fallback(invoker.clone(), req)));
         let fallback = self
             .access
             .http(invocation, "/v1.0/invoke")
             .then_some(fallback);
-        let api = HttpApi::new(layers, routes.router(&self.access, fallback.as_ref()));
+        let api = HttpApi::new(layers, routes.router(&self.access, fallback));
         let h2c = !service::flags::process_env("DAPR_HTTP_DISABLE_H2C")
             .is_some_and(|v| service::flags::truthy(&v));
         for listener in listeners {

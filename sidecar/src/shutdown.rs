@@ -1,12 +1,13 @@
 //! The shutdown API: asks the process to end, as a signal would.
 
-use axum::extract::{Request, State};
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use http::StatusCode;
 use tokio::sync::watch;
 
 use crate::api::http::{Group, Routes};
+use crate::api::router::{Call, on};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,13 +45,14 @@ impl Shutdown {
         Routes::new().add(
             Group::new("shutdown", "v1"),
             "/v1.0/shutdown",
-            post(shutdown).with_state(self.clone()),
+            on(&Arc::new(self.clone())).post(shutdown),
         )
     }
 }
 
-async fn shutdown(State(shutdown): State<Shutdown>, req: Request) -> Response {
-    let forced = req
+async fn shutdown(shutdown: Arc<Shutdown>, call: Call) -> Response {
+    let forced = call
+        .req
         .headers()
         .get("dapr-force-shutdown")
         .is_some_and(|v| v == "true");

@@ -44,10 +44,7 @@ impl Server {
             Err(e) => return log::fatal(scope, &e),
         };
         starting(scope, self.title, flags);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build();
-        let runtime = match runtime {
+        let runtime = match crate::runtime() {
             Ok(runtime) => runtime,
             Err(e) => return log::fatal(scope, &format!("failed to start threads: {e}")),
         };

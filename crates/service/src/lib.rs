@@ -12,9 +12,13 @@ pub mod quote;
 pub mod signals;
 
 mod http;
+mod inline;
+mod runtime;
 mod tasks;
 mod version;
 
+pub use inline::{Driven, Inline};
 pub use log::fatal;
+pub use runtime::runtime;
 pub use tasks::Tasks;
 pub use version::{BUILD, COMMIT, VERSION, build_info};

@@ -1,12 +1,11 @@
 //! Actors over HTTP.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actors::call::{Actor, Data, Invoke};
 use actors::timers::NewTimer;
-use axum::extract::{RawPathParams, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
 use component::state::{Metadata, Value};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -23,7 +22,7 @@ use crate::api::errors::actors as errors;
 use crate::api::errors::unclassified;
 use crate::api::http::{Group, Routes};
 use crate::api::json;
-use crate::api::path::param;
+use crate::api::router::{Call, on};
 use crate::api::trace::Traced;
 use crate::invoke::local::continue_http;
 use crate::invoke::method;
@@ -32,39 +31,37 @@ use crate::peer::headers;
 const V1: Group = Group::new("actors", "v1");
 
 pub(crate) fn routes(actors: &Actors) -> Routes {
-    let with = |route: MethodRouter<Actors>| route.with_state(actors.clone());
-    let call = get(invoke).post(invoke).put(invoke).delete(invoke);
+    let actors = Arc::new(actors.clone());
+    let call = on(&actors).get(invoke).write(invoke).delete(invoke);
     let base = "/v1.0/actors/{type}/{id}";
     Routes::new()
-        .add(V1, format!("{base}/method/{{method}}"), with(call))
-        .add(V1, format!("{base}/state/{{key}}"), with(get(get_state)))
+        .add(V1, format!("{base}/method/{{method}}"), call)
         .add(
             V1,
-            format!("{base}/state"),
-            with(post(save_state).put(save_state)),
+            format!("{base}/state/{{key}}"),
+            on(&actors).get(get_state),
         )
+        .add(V1, format!("{base}/state"), on(&actors).write(save_state))
         .add(
             V1,
             format!("{base}/reminders/{{name}}"),
-            with(
-                post(create_reminder)
-                    .put(create_reminder)
-                    .get(get_reminder)
-                    .delete(delete_reminder),
-            ),
+            on(&actors)
+                .write(create_reminder)
+                .get(get_reminder)
+                .delete(delete_reminder),
         )
         .add(
             V1,
             format!("{base}/timers/{{name}}"),
-            with(post(create_timer).put(create_timer).delete(delete_timer)),
+            on(&actors).write(create_timer).delete(delete_timer),
         )
 }
 
 type Answer = Result<Response, Response>;
 
 #[allow(clippy::result_large_err)] // the error is the answer, and comes once per request
-fn actor(params: &RawPathParams) -> Result<Actor, Response> {
-    Ok(Actor::new(param(params, "type")?, param(params, "id")?))
+fn actor(call: &Call) -> Result<Actor, Response> {
+    Ok(Actor::new(call.param("type")?, call.param("id")?))
 }
 
 fn failed(error: ApiError) -> Response {
@@ -75,14 +72,14 @@ fn nothing() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn invoke(State(actors): State<Actors>, params: RawPathParams, req: Request) -> Answer {
-    let actor = actor(&params)?;
-    let method = param(&params, "method")?;
+async fn invoke(actors: Arc<Actors>, call: Call) -> Answer {
+    let actor = actor(&call)?;
+    let method = call.param("method")?.into_owned();
     let bad = |cause: String| errors::bad_request(&cause).into_response();
     names::check(&actor.kind).map_err(|e| bad(format!("invalid actorType: {e}")))?;
     names::check(&actor.id).map_err(|e| bad(format!("invalid actorId: {e}")))?;
     let method = method::normalize(&method).map_err(bad)?;
-    let (parts, body) = req.into_parts();
+    let (parts, body) = call.req.into_parts();
     let mut headers = headers::end_to_end(&parts.headers);
     if let Some(traced) = parts.extensions.get::<Traced>() {
         continue_http(traced.context(), &mut headers);
@@ -110,8 +107,8 @@ async fn invoke(State(actors): State<Actors>, params: RawPathParams, req: Reques
     Ok(response)
 }
 
-async fn get_state(State(actors): State<Actors>, params: RawPathParams) -> Answer {
-    let (actor, key) = (actor(&params)?, param(&params, "key")?);
+async fn get_state(actors: Arc<Actors>, call: Call) -> Answer {
+    let (actor, key) = (actor(&call)?, call.param("key")?.into_owned());
     let Some(item) = actors.get_state(&actor, &key).await.map_err(failed)? else {
         return Ok(nothing());
     };
@@ -173,8 +170,8 @@ impl WireChange<'_> {
     }
 }
 
-async fn save_state(State(actors): State<Actors>, params: RawPathParams, req: Request) -> Answer {
-    let actor = actor(&params)?;
+async fn save_state(actors: Arc<Actors>, call: Call) -> Answer {
+    let actor = actor(&call)?;
     actors
         .admits(&actor)
         .map_err(|e| failed(errors::general(&e)))?;
@@ -183,7 +180,7 @@ async fn save_state(State(actors): State<Actors>, params: RawPathParams, req: Re
         .await
         .map_err(|e| failed(errors::state_save(&e)))?;
     let malformed = |e: String| body::malformed(&e).into_response();
-    let read = body::read(req.into_body()).await;
+    let read = body::read(call.req.into_body()).await;
     let read = read.map_err(|e| malformed(e.to_string()))?;
     let wire: Option<Vec<Option<WireChange<'_>>>> = body::first_json(&read).map_err(malformed)?;
     let changes = wire.unwrap_or_default().into_iter();
@@ -225,13 +222,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-async fn create_timer(State(actors): State<Actors>, params: RawPathParams, req: Request) -> Answer {
-    let (actor, name) = (actor(&params)?, param(&params, "name")?);
+async fn create_timer(actors: Arc<Actors>, call: Call) -> Answer {
+    let (actor, name) = (actor(&call)?, call.param("name")?.into_owned());
     actors
         .admits(&actor)
         .map_err(|e| failed(errors::general(&e)))?;
     let malformed = |e: String| body::malformed(&e).into_response();
-    let read = body::read(req.into_body()).await;
+    let read = body::read(call.req.into_body()).await;
     let read = read.map_err(|e| malformed(e.to_string()))?;
     let timer = |fields: &Fields<'_>| {
         Ok(NewTimer {
@@ -250,23 +247,19 @@ async fn create_timer(State(actors): State<Actors>, params: RawPathParams, req: 
     Ok(nothing())
 }
 
-async fn delete_timer(State(actors): State<Actors>, params: RawPathParams) -> Answer {
-    let (actor, name) = (actor(&params)?, param(&params, "name")?);
+async fn delete_timer(actors: Arc<Actors>, call: Call) -> Answer {
+    let (actor, name) = (actor(&call)?, call.param("name")?.into_owned());
     actors.delete_timer(&actor, &name).await.map_err(failed)?;
     Ok(nothing())
 }
 
-async fn create_reminder(
-    State(actors): State<Actors>,
-    params: RawPathParams,
-    req: Request,
-) -> Answer {
-    let (actor, name) = (actor(&params)?, param(&params, "name")?);
+async fn create_reminder(actors: Arc<Actors>, call: Call) -> Answer {
+    let (actor, name) = (actor(&call)?, call.param("name")?.into_owned());
     actors
         .admits(&actor)
         .map_err(|e| failed(errors::general(&e)))?;
     let malformed = |e: String| body::malformed(&e).into_response();
-    let read = body::read(req.into_body()).await;
+    let read = body::read(call.req.into_body()).await;
     let read = read.map_err(|e| malformed(e.to_string()))?;
     let reminder = |fields: &Fields<'_>| {
         reminders::check_policy(&fields.get("failure_policy")?)?;
@@ -304,8 +297,8 @@ struct Shown<'a> {
     ttl: &'a str,
 }
 
-async fn get_reminder(State(actors): State<Actors>, params: RawPathParams) -> Answer {
-    let (actor, name) = (actor(&params)?, param(&params, "name")?);
+async fn get_reminder(actors: Arc<Actors>, call: Call) -> Answer {
+    let (actor, name) = (actor(&call)?, call.param("name")?.into_owned());
     let reminder = actors.get_reminder(&actor, &name).await.map_err(failed)?;
     let shown = Shown {
         id: &actor.id,
@@ -321,8 +314,8 @@ async fn get_reminder(State(actors): State<Actors>, params: RawPathParams) -> An
     }
 }
 
-async fn delete_reminder(State(actors): State<Actors>, params: RawPathParams) -> Answer {
-    let (actor, name) = (actor(&params)?, param(&params, "name")?);
+async fn delete_reminder(actors: Arc<Actors>, call: Call) -> Answer {
+    let (actor, name) = (actor(&call)?, call.param("name")?.into_owned());
     let deleted = actors.delete_reminder(&actor, &name).await;
     deleted.map_err(failed)?;
     Ok(nothing())

@@ -1,9 +1,9 @@
 //! The routes and methods of blocks that are not configured: each answers the
 //! documented error after the checks that come before it.
 
-use axum::extract::{RawPathParams, Request};
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post, put};
 use bytes::Bytes;
 use proto::dapr::runtime::v1 as rt;
 use tonic::Status;
@@ -12,7 +12,7 @@ use super::body;
 use super::error::{ApiError, Detail};
 use super::errors::{self, absent};
 use super::http::{Group, Routes};
-use super::path::param;
+use super::router::{Call, On, on};
 
 /// Answers for every block of which nothing is configured.
 #[derive(Clone)]
@@ -88,12 +88,12 @@ impl Absent {
 
     fn messaging(&self) -> Routes {
         let me = self.clone();
-        let binding = both(handler(move |c| {
-            match body::first_json::<serde_json::Value>(&c.body) {
+        let binding = write(
+            move |c: Asked| match body::first_json::<serde_json::Value>(&c.body) {
                 Ok(_) => me.binding(&c.name("name")),
                 Err(e) => body::malformed(&e),
-            }
-        }));
+            },
+        );
         Routes::new().add(
             Group::new("bindings", "v1"),
             "/v1.0/bindings/{name}",
@@ -109,12 +109,12 @@ impl Absent {
             ("v1.0-alpha1", "v1alpha1"),
         ] {
             let group = Group::new("workflows", version);
-            let none = || handler(|_| errors::actors::no_state_store());
+            let none = |_| errors::actors::no_state_store();
             let base = format!("/{path}/workflows/{{component}}/{{id}}");
-            routes = routes.add(group, base.clone(), get(none()));
-            routes = routes.add(group, format!("{base}/raiseEvent/{{event}}"), post(none()));
+            routes = routes.add(group, base.clone(), get(none));
+            routes = routes.add(group, format!("{base}/raiseEvent/{{event}}"), post(none));
             for verb in ["start", "pause", "resume", "terminate", "purge"] {
-                routes = routes.add(group, format!("{base}/{verb}"), post(none()));
+                routes = routes.add(group, format!("{base}/{verb}"), post(none));
             }
         }
         routes
@@ -124,7 +124,7 @@ impl Absent {
         let mut routes = Routes::new();
         for (path, version) in [("v1.0", "v1"), ("v1.0-alpha1", "v1alpha1")] {
             let group = Group::new("configuration", version);
-            let none = || get(handler(|_| absent::configuration()));
+            let none = || get(|_| absent::configuration());
             routes = routes
                 .add(group, format!("/{path}/configuration/{{store}}"), none())
                 .add(
@@ -139,7 +139,7 @@ impl Absent {
                 );
         }
         let me = self.clone();
-        let lock = post(handler(move |c| {
+        let lock = post(move |c: Asked| {
             let expiry = match c.json() {
                 Ok(body) => body
                     .get("expiryInSeconds")
@@ -151,13 +151,13 @@ impl Absent {
                 &c.name("store"),
                 Some(i32::try_from(expiry).unwrap_or(i32::MAX)),
             )
-        }));
-        let unlock = post(handler(|c| match c.json() {
+        });
+        let unlock = post(|c: Asked| match c.json() {
             Ok(_) => absent::lock(),
             Err(e) => errors::malformed(&e),
-        }));
+        });
         let alpha1 = |name| Group::new(name, "v1alpha1");
-        let crypto = || put(handler(|_| absent::crypto()));
+        let crypto = || put(|_| absent::crypto());
         routes = routes
             .add(alpha1("lock"), "/v1.0-alpha1/lock/{store}", lock)
             .add(alpha1("unlock"), "/v1.0-alpha1/unlock/{store}", unlock)
@@ -184,11 +184,11 @@ impl Absent {
             routes = routes.add(
                 alpha1("subtlecrypto"),
                 path,
-                post(handler(|_| errors::unimplemented())),
+                post(|_| errors::unimplemented()),
             );
         }
         for (path, version) in [("v1.0-alpha1", "v1alpha1"), ("v1.0-alpha2", "v1alpha2")] {
-            let converse = post(handler(|c| absent::conversation(&c.name("name"))));
+            let converse = post(|c: Asked| absent::conversation(&c.name("name")));
             let path = format!("/{path}/conversation/{{name}}/converse");
             routes = routes.add(Group::new("conversation", version), path, converse);
         }
@@ -197,12 +197,12 @@ impl Absent {
 }
 
 /// What a handler here may look at.
-struct Call {
+struct Asked {
     params: Vec<(String, String)>,
     body: Bytes,
 }
 
-impl Call {
+impl Asked {
     fn name(&self, wanted: &str) -> String {
         self.params
             .iter()
@@ -220,44 +220,33 @@ impl Call {
     }
 }
 
-fn handler(
-    answer: impl Fn(Call) -> ApiError + Clone + Send + Sync + 'static,
-) -> impl Fn(RawPathParams, Request) -> std::pin::Pin<Box<dyn Future<Output = Response> + Send>>
-+ Clone
-+ Send
-+ Sync
-+ 'static {
-    move |params, req| {
-        let answer = answer.clone();
-        Box::pin(async move {
-            let mut decoded = Vec::new();
-            for (name, _) in &params {
-                match param(&params, name) {
-                    Ok(value) => decoded.push((name.to_owned(), value)),
-                    Err(refused) => return refused,
-                }
-            }
-            let body = match body::read(req.into_body()).await {
-                Ok(body) => body,
-                Err(e) => return errors::body_read(&e.to_string()).into_response(),
-            };
-            answer(Call {
-                params: decoded,
-                body,
-            })
-            .into_response()
-        })
-    }
+/// An answer that needs no more than the names in the path and the body.
+trait Refusal: Fn(Asked) -> ApiError + Clone + Send + Sync + 'static {}
+
+impl<F: Fn(Asked) -> ApiError + Clone + Send + Sync + 'static> Refusal for F {}
+
+fn get(refusal: impl Refusal) -> On<()> {
+    on(&Arc::default()).get(move |_, call| refuse(refusal.clone(), call))
 }
 
-/// POST and PUT.
-fn both<H>(handler: H) -> MethodRouter
-where
-    H: Fn(RawPathParams, Request) -> std::pin::Pin<Box<dyn Future<Output = Response> + Send>>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-{
-    post(handler.clone()).put(handler)
+fn post(refusal: impl Refusal) -> On<()> {
+    on(&Arc::default()).post(move |_, call| refuse(refusal.clone(), call))
+}
+
+fn put(refusal: impl Refusal) -> On<()> {
+    on(&Arc::default()).put(move |_, call| refuse(refusal.clone(), call))
+}
+
+fn write(refusal: impl Refusal) -> On<()> {
+    on(&Arc::default()).write(move |_, call| refuse(refusal.clone(), call))
+}
+
+async fn refuse(refusal: impl Refusal, call: Call) -> Result<Response, Response> {
+    let mut params = Vec::new();
+    for name in call.names() {
+        params.push((name.clone(), call.param(name)?.into_owned()));
+    }
+    let body = body::read(call.req.into_body()).await;
+    let body = body.map_err(|e| errors::body_read(&e.to_string()).into_response())?;
+    Ok(refusal(Asked { params, body }).into_response())
 }

@@ -232,9 +232,14 @@ impl Detail {
                 description,
             } => {
                 start(out, "BadRequest");
-                out.extend_from_slice(b",\"field_violations\":[{\"field\":");
-                write_str(out, name);
-                field(out, "description", description);
+                out.extend_from_slice(b",\"field_violations\":[{");
+                if !name.is_empty() {
+                    out.extend_from_slice(b"\"field\":");
+                    write_str(out, name);
+                    out.push(b',');
+                }
+                out.extend_from_slice(b"\"description\":");
+                write_str(out, description);
                 out.extend_from_slice(b"}]");
             }
             Self::Help { url, description } => {

@@ -7,11 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::MethodRouter;
 use http::{StatusCode, Uri, header};
 use hyper::body::Incoming;
 use telemetry::Tracer;
@@ -25,6 +23,7 @@ use super::log::ApiLog;
 use super::metrics::HttpMetrics;
 use super::path;
 use super::pipeline::Pipeline;
+use super::router::{Answer, Fallback, Router, Verbs};
 use super::trace;
 
 /// The name under which `spec.api` allows or denies a set of routes.
@@ -42,7 +41,7 @@ impl Group {
 
 /// The routes of a block. Wrong verbs on them fall through to invocation.
 #[derive(Default)]
-pub(crate) struct Routes(Vec<(Group, String, MethodRouter)>);
+pub(crate) struct Routes(Vec<(Group, String, Verbs)>);
 
 impl Routes {
     pub(crate) fn new() -> Self {
@@ -53,9 +52,9 @@ impl Routes {
         mut self,
         group: Group,
         path: impl Into<String>,
-        route: MethodRouter,
+        verbs: impl Into<Verbs>,
     ) -> Self {
-        self.0.push((group, path.into(), route));
+        self.0.push((group, path.into(), verbs.into()));
         self
     }
 
@@ -64,24 +63,15 @@ impl Routes {
         self
     }
 
-    /// Routes whose group is not allowed are not there at all. `fallback` takes
-    /// what no route took; without it the router's own 404 and 405 answer.
-    pub(crate) fn router(self, access: &Access, fallback: Option<&MethodRouter>) -> Router {
-        let mut router = Router::new();
-        for (group, path, route) in self.0 {
-            if !access.http(group, &path) {
-                continue;
+    /// Routes whose group is not allowed are not there at all.
+    pub(crate) fn router(self, access: &Access, fallback: Option<Fallback>) -> Router {
+        let mut router = Router::new(fallback);
+        for (group, path, verbs) in self.0 {
+            if access.http(group, &path) {
+                router.add(&path, verbs);
             }
-            let route = match fallback {
-                Some(fallback) => route.fallback_service(fallback.clone()),
-                None => route,
-            };
-            router = router.route(&path, route);
         }
-        match fallback {
-            Some(fallback) => router.fallback_service(fallback.clone()),
-            None => router,
-        }
+        router
     }
 }
 
@@ -111,7 +101,7 @@ impl HttpApi {
     }
 
     async fn answer(self, mut req: Request) -> Response {
-        let (layers, router) = self.inner.as_ref();
+        let layers = &self.inner.0;
         clean_path(&mut req);
         if let Some(max) = layers.max_body {
             req = cap(req, max);
@@ -123,38 +113,38 @@ impl HttpApi {
             },
             None => None,
         };
-        let mut response = layers.measured(req, router).await;
+        let measured = layers
+            .metrics
+            .as_ref()
+            .map(|m| (m, Instant::now(), m.request(&req)));
+        let mut response = self.admitted(req).await;
+        if let Some((metrics, start, seen)) = measured {
+            response = metrics.response(seen, response, start);
+        }
         if let Some(span) = span {
             span.end(&mut response);
         }
         response
     }
-}
 
-impl Layers {
-    async fn measured(&self, req: Request, router: &Router) -> Response {
-        let Some(metrics) = &self.metrics else {
-            return self.checked(req, router).await;
-        };
-        let start = Instant::now();
-        let seen = metrics.request(&req);
-        let response = self.checked(req, router).await;
-        metrics.response(seen, response, start)
-    }
-
-    async fn checked(&self, mut req: Request, router: &Router) -> Response {
-        let cors = match &self.cors {
+    /// What comes before the token is asked for, and after.
+    async fn admitted(&self, mut req: Request) -> Response {
+        let layers = &self.inner.0;
+        let cors = match &layers.cors {
             Some(cors) => match cors.request(&req) {
                 Ok(allowed) => allowed,
                 Err(preflight) => return preflight,
             },
             None => None,
         };
-        let mut response = match &self.token {
-            Some(token) if !token.admits(&mut req) => {
-                text_response(StatusCode::UNAUTHORIZED, "invalid api token")
-            }
-            _ => self.piped(req, router).await,
+        let admitted = layers
+            .token
+            .as_ref()
+            .is_none_or(|token| token.admits(&mut req));
+        let mut response = match admitted {
+            true if layers.pipeline.is_empty() => self.logged(req).await,
+            true => self.piped(req).await,
+            false => text_response(StatusCode::UNAUTHORIZED, "invalid api token"),
         };
         if let Some(cors) = cors {
             cors.mark(&mut response);
@@ -162,32 +152,24 @@ impl Layers {
         response
     }
 
-    async fn piped(&self, req: Request, router: &Router) -> Response {
-        if self.pipeline.is_empty() {
-            return self.logged(req, router).await;
-        }
-        let last = |req| Box::pin(async move { Ok(self.logged(req, router).await) }) as _;
-        match self.pipeline.run(req, &last).await {
+    async fn piped(&self, req: Request) -> Response {
+        let last = |req| Box::pin(async move { Ok(self.logged(req).await) }) as _;
+        match self.inner.0.pipeline.run(req, &last).await {
             Ok(response) => response,
             Err::<_, Infallible>(never) => match never {},
         }
     }
 
-    async fn logged(&self, req: Request, router: &Router) -> Response {
-        let Some(log) = &self.log else {
-            return route(router, req).await;
+    /// The routes, and the log around them.
+    fn logged(&self, req: Request) -> Answer {
+        let (layers, router) = self.inner.as_ref();
+        let Some(log) = &layers.log else {
+            return router.call(req);
         };
-        let start = Instant::now();
+        let (log, start) = (*log, Instant::now());
         let seen = log.request(&req);
-        let response = route(router, req).await;
-        log.response(seen, response, start)
-    }
-}
-
-async fn route(router: &Router, req: Request) -> Response {
-    match router.clone().call(req).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+        let answer = router.call(req);
+        Box::pin(async move { log.response(seen, answer.await, start) })
     }
 }
 
@@ -217,6 +199,9 @@ fn clean_path(req: &mut Request) {
 /// A body that says that it is too large is refused before any of it is read; one
 /// that does not say is cut at the cap.
 fn cap(req: Request, max: usize) -> Request {
+    if req.body().is_end_stream() {
+        return req;
+    }
     let length = req
         .headers()
         .get(header::CONTENT_LENGTH)

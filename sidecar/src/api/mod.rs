@@ -16,5 +16,6 @@ pub(crate) mod metrics;
 pub(crate) mod middleware;
 pub(crate) mod path;
 pub(crate) mod pipeline;
+pub(crate) mod router;
 pub(crate) mod serve;
 pub(crate) mod trace;

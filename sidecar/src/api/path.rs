@@ -4,25 +4,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use axum::extract::RawPathParams;
-use axum::response::Response;
-use http::StatusCode;
-
-use super::error::text_response;
-
-/// A route parameter, decoded. A bad escape is answered in plain text.
-#[allow(clippy::result_large_err)] // the error is the answer, and comes once per request
-pub(crate) fn param(params: &RawPathParams, name: &str) -> Result<String, Response> {
-    let raw = params
-        .iter()
-        .find(|(n, _)| *n == name)
-        .map_or("", |(_, v)| v);
-    decode(raw).map(Cow::into_owned).map_err(|escape| {
-        let text = format!("failed to unescape request parameter \"{name}\". Error: invalid URL escape \"{escape}\"\n");
-        text_response(StatusCode::BAD_REQUEST, text)
-    })
-}
-
 /// Percent- and plus-decoding. The error is the escape that cannot be read, in
 /// the three characters at most that upstream shows.
 pub(crate) fn decode(raw: &str) -> Result<Cow<'_, str>, String> {

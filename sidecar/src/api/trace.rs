@@ -58,11 +58,12 @@ impl Told {
 }
 
 impl Traced {
-    fn new(span: &Span) -> Self {
-        Self {
-            context: span.context().clone(),
+    /// `None` where there is no trace to continue.
+    fn new(span: &Span) -> Option<Self> {
+        Some(Self {
+            context: span.context()?.clone(),
             told: span.is_recording().then(Arc::default),
-        }
+        })
     }
 
     pub(crate) fn context(&self) -> &TraceContext {
@@ -113,7 +114,7 @@ fn of_message(message: &dyn Any) -> Told {
 /// A call of the HTTP API under way.
 pub(crate) struct HttpSpan {
     span: Span,
-    traced: Traced,
+    told: Option<Arc<Mutex<Told>>>,
     baggage: Option<HeaderValue>,
     /// Only where it is recorded.
     seen: Option<Box<Seen>>,
@@ -144,11 +145,9 @@ pub(crate) fn http(tracer: &Tracer, req: &mut Request) -> Result<Option<HttpSpan
             remote: req.extensions().get::<Peer>().map(|p| p.0),
         })
     });
-    let traced = Traced::new(&span);
-    req.extensions_mut().insert(traced.clone());
     Ok(Some(HttpSpan {
+        told: hand_on(&span, req),
         span,
-        traced,
         baggage: baggage.and_then(|b| HeaderValue::from_str(b.raw()).ok()),
         seen,
     }))
@@ -158,13 +157,15 @@ impl HttpSpan {
     /// Tells the client which trace its call belonged to, unless the app did.
     pub(crate) fn end(mut self, response: &mut Response) {
         let head = response.headers_mut();
-        if !head.contains_key(headers::TRACEPARENT) {
-            headers::to_http(self.span.context(), head);
+        if let Some(context) = self.span.context()
+            && !head.contains_key(headers::TRACEPARENT)
+        {
+            headers::to_http(context, head);
         }
         if let Some(baggage) = self.baggage {
             head.entry(BAGGAGE).or_insert(baggage);
         }
-        let (Some(seen), Some(told)) = (self.seen, &self.traced.told) else {
+        let (Some(seen), Some(told)) = (self.seen, &self.told) else {
             return;
         };
         let path = seen.uri.path();
@@ -186,10 +187,18 @@ impl HttpSpan {
     }
 }
 
+/// Leaves the span beside the request.
+fn hand_on(span: &Span, req: &mut Request) -> Option<Arc<Mutex<Told>>> {
+    let traced = Traced::new(span)?;
+    let told = traced.told.clone();
+    req.extensions_mut().insert(traced);
+    told
+}
+
 /// A call of the gRPC API under way.
 pub(crate) struct GrpcSpan {
     span: Span,
-    traced: Traced,
+    told: Option<Arc<Mutex<Told>>>,
     baggage: Option<HeaderValue>,
     method: String,
     metadata: Option<Box<HeaderMap>>,
@@ -206,12 +215,10 @@ pub(crate) fn grpc(tracer: &Tracer, req: &mut Request) -> Result<Option<GrpcSpan
     let method = req.uri().path().to_owned();
     let parent = headers::from_grpc(req.headers());
     let span = tracer.start(parent.as_ref(), Kind::Client, || method.clone());
-    let traced = Traced::new(&span);
-    req.extensions_mut().insert(traced.clone());
     Ok(Some(GrpcSpan {
+        told: hand_on(&span, req),
         metadata: span.is_recording().then(|| Box::new(req.headers().clone())),
         span,
-        traced,
         baggage: baggage.and_then(|b| HeaderValue::from_str(&b.normalised()).ok()),
         method,
     }))
@@ -221,14 +228,15 @@ impl GrpcSpan {
     /// `status` is the code and the message that came with the head of the answer.
     pub(crate) fn end(mut self, response: &mut Response) {
         let head = response.headers_mut();
-        if !self.method.ends_with("/InvokeService") {
-            let context = headers::grpc_trace_bin(self.span.context());
-            head.insert(headers::GRPC_TRACE_BIN, context);
+        if let Some(context) = self.span.context()
+            && !self.method.ends_with("/InvokeService")
+        {
+            head.insert(headers::GRPC_TRACE_BIN, headers::grpc_trace_bin(context));
         }
         if let Some(baggage) = self.baggage {
             head.insert(BAGGAGE, baggage);
         }
-        let (Some(metadata), Some(told)) = (self.metadata, &self.traced.told) else {
+        let (Some(metadata), Some(told)) = (self.metadata, &self.told) else {
             return;
         };
         let call = GrpcCall {

@@ -1,7 +1,7 @@
 //! Service invocation over HTTP: whatever no other route took.
 
 use axum::body::HttpBody;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,14 +20,14 @@ use crate::peer::headers;
 /// as those whose size is not known: no body may cost much memory.
 const KEPT: u64 = 4 << 20;
 
-pub(crate) async fn fallback(State(invoker): State<Invoker>, mut req: Request) -> Response {
+pub(crate) async fn fallback(invoker: Invoker, mut req: Request) -> Response {
     let Some(target) = target::of(&mut req) else {
         return errors::no_invoke_target().into_response();
     };
     let fail = |cause: &str, denied| errors::invoke(&target.id, cause, denied).into_response();
     let cleaned = match method::normalize(&target.method) {
         Ok(cleaned) => cleaned,
-        Err(e) => return fail(&e, false),
+        Err(e) => return fail(&method::refused(&e), false),
     };
     let (parts, body) = req.into_parts();
     let traced = parts.extensions.get::<Traced>();

@@ -1,8 +1,8 @@
 //! Jobs over HTTP, in proto3's JSON form.
 
-use axum::extract::{RawPathParams, Request, State};
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
@@ -20,28 +20,24 @@ use crate::api::error::json_response;
 use crate::api::errors::{body_read, jobs as errors, malformed, unclassified};
 use crate::api::http::{Group, Routes};
 use crate::api::json;
-use crate::api::path::param;
+use crate::api::router::{Call, on};
 
 pub(crate) fn routes(jobs: &Jobs) -> Routes {
-    let mut routes = Routes::new();
+    let (jobs, mut routes) = (Arc::new(jobs.clone()), Routes::new());
     for (path, version) in [("v1.0", "v1"), ("v1.0-alpha1", "v1alpha1")] {
-        let route = get(show).post(schedule).delete(delete);
+        let verbs = on(&jobs).get(show).post(schedule).delete(delete);
         routes = routes.add(
             Group::new("jobs", version),
             format!("/{path}/jobs/{{name}}"),
-            route.with_state(jobs.clone()),
+            verbs,
         );
     }
     routes
 }
 
-async fn schedule(
-    State(jobs): State<Jobs>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let name = param(&params, "name")?;
-    let body = body::read(req.into_body())
+async fn schedule(jobs: Arc<Jobs>, call: Call) -> Result<Response, Response> {
+    let name = call.param("name")?.into_owned();
+    let body = body::read(call.req.into_body())
         .await
         .map_err(|e| body_read(&e.to_string()).into_response())?;
     let wanted = read(&body).map_err(|e| malformed(&e).into_response())?;
@@ -65,16 +61,16 @@ async fn schedule(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn show(State(jobs): State<Jobs>, params: RawPathParams) -> Result<Response, Response> {
-    let name = param(&params, "name")?;
+async fn show(jobs: Arc<Jobs>, call: Call) -> Result<Response, Response> {
+    let name = call.param("name")?.into_owned();
     let job = jobs.get(name).await.map_err(IntoResponse::into_response)?;
     let body = json::to_vec(&Shown::from(job));
     let body = body.map_err(|e| unclassified(e.to_string()).into_response())?;
     Ok(json_response(StatusCode::OK, body))
 }
 
-async fn delete(State(jobs): State<Jobs>, params: RawPathParams) -> Result<Response, Response> {
-    let name = param(&params, "name")?;
+async fn delete(jobs: Arc<Jobs>, call: Call) -> Result<Response, Response> {
+    let name = call.param("name")?.into_owned();
     jobs.delete(name)
         .await
         .map_err(IntoResponse::into_response)?;
@@ -85,6 +81,10 @@ async fn delete(State(jobs): State<Jobs>, params: RawPathParams) -> Result<Respo
 pub(super) fn read(body: &[u8]) -> Result<Wanted, String> {
     if body.is_empty() {
         return Ok(Wanted::default());
+    }
+    // serde would take a list for the fields in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err("the body is a list; send an object".into());
     }
     serde_json::from_slice(body).map_err(|e| e.to_string())
 }

@@ -1,10 +1,9 @@
 //! Metadata over HTTP. Zero values are left out, names are those of old clients.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use axum::extract::{RawPathParams, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
 use http::StatusCode;
 use proto::dapr::runtime::v1 as rt;
 use serde::Serialize;
@@ -15,30 +14,27 @@ use crate::api::error::json_response;
 use crate::api::errors::{body_read, unclassified};
 use crate::api::http::{Group, Routes};
 use crate::api::json;
-use crate::api::path::param;
+use crate::api::router::{Call, on};
 
 const V1: Group = Group::new("metadata", "v1");
 
 pub(crate) fn routes(metadata: Metadata) -> Routes {
+    let metadata = Arc::new(metadata);
     Routes::new()
-        .add(V1, "/v1.0/metadata", get(show).with_state(metadata.clone()))
-        .add(V1, "/v1.0/metadata/{key}", put(set).with_state(metadata))
+        .add(V1, "/v1.0/metadata", on(&metadata).get(show))
+        .add(V1, "/v1.0/metadata/{key}", on(&metadata).put(set))
 }
 
-async fn set(
-    State(metadata): State<Metadata>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let key = param(&params, "key")?;
-    let value = body::read(req.into_body())
+async fn set(metadata: Arc<Metadata>, call: Call) -> Result<Response, Response> {
+    let key = call.param("key")?.into_owned();
+    let value = body::read(call.req.into_body())
         .await
         .map_err(|e| body_read(&e.to_string()).into_response())?;
     metadata.set(key, String::from_utf8_lossy(&value).into_owned());
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn show(State(metadata): State<Metadata>) -> Response {
+async fn show(metadata: Arc<Metadata>, _: Call) -> Response {
     match json::to_vec(&Document::from(metadata.get())) {
         Ok(mut body) => {
             body.push(b'\n');

@@ -1,8 +1,8 @@
 //! Publishing over HTTP.
 
-use axum::extract::{RawPathParams, Request, State};
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
 
@@ -10,18 +10,23 @@ use super::{Brokers, Publish, told};
 use crate::api::body;
 use crate::api::errors::pubsub as errors;
 use crate::api::http::{Group, Routes};
-use crate::api::path::{self, param};
+use crate::api::path;
+use crate::api::router::{Call, on};
 use crate::api::trace::Traced;
 
 pub(crate) fn routes(brokers: &Brokers) -> Routes {
-    let bulk = || post(bulk).put(bulk).with_state(brokers.clone());
-    let publish = post(publish).put(publish).with_state(brokers.clone());
+    let brokers = Arc::new(brokers.clone());
+    let bulk = || on(&brokers).write(bulk);
     let (v1, alpha1) = (
         Group::new("publish", "v1"),
         Group::new("publish", "v1alpha1"),
     );
     Routes::new()
-        .add(v1, "/v1.0/publish/{pubsub}/{*topic}", publish)
+        .add(
+            v1,
+            "/v1.0/publish/{pubsub}/{*topic}",
+            on(&brokers).write(publish),
+        )
         .add(v1, "/v1.0/publish/bulk/{pubsub}/{*topic}", bulk())
         .add(
             alpha1,
@@ -30,25 +35,20 @@ pub(crate) fn routes(brokers: &Brokers) -> Routes {
         )
 }
 
-async fn bulk(
-    State(brokers): State<Brokers>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let pubsub = param(&params, "pubsub")?;
+async fn bulk(brokers: Arc<Brokers>, call: Call) -> Result<Response, Response> {
+    let pubsub = call.param("pubsub")?.into_owned();
     Ok(brokers
-        .bulk(&pubsub, Some(path::metadata(req.uri().query())))
+        .bulk(&pubsub, Some(path::metadata(call.query())))
         .into_response())
 }
 
-async fn publish(
-    State(brokers): State<Brokers>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let (pubsub, topic) = (param(&params, "pubsub")?, param(&params, "topic")?);
-    let metadata = path::metadata(req.uri().query());
-    let (parts, body) = req.into_parts();
+async fn publish(brokers: Arc<Brokers>, call: Call) -> Result<Response, Response> {
+    let (pubsub, topic) = (
+        call.param("pubsub")?.into_owned(),
+        call.param("topic")?.into_owned(),
+    );
+    let metadata = path::metadata(call.query());
+    let (parts, body) = call.req.into_parts();
     let data = body::read(body).await;
     let data =
         data.map_err(|e| errors::publish(&pubsub, &topic, &e.to_string()).into_response())?;

@@ -1,8 +1,8 @@
 //! Secrets over HTTP.
 
-use axum::extract::{RawPathParams, Request, State};
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::StatusCode;
 
 use super::Secrets;
@@ -10,31 +10,24 @@ use crate::api::error::json_response;
 use crate::api::errors::unclassified;
 use crate::api::http::{Group, Routes};
 use crate::api::json;
-use crate::api::path::{self, param};
+use crate::api::path;
+use crate::api::router::{Call, on};
 
 const V1: Group = Group::new("secrets", "v1");
 
 pub(crate) fn routes(secrets: Secrets) -> Routes {
+    let secrets = Arc::new(secrets);
     Routes::new()
-        .add(
-            V1,
-            "/v1.0/secrets/{store}/bulk",
-            get(bulk).with_state(secrets.clone()),
-        )
-        .add(
-            V1,
-            "/v1.0/secrets/{store}/{key}",
-            get(one).with_state(secrets),
-        )
+        .add(V1, "/v1.0/secrets/{store}/bulk", on(&secrets).get(bulk))
+        .add(V1, "/v1.0/secrets/{store}/{key}", on(&secrets).get(one))
 }
 
-async fn one(
-    State(secrets): State<Secrets>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let (store, key) = (param(&params, "store")?, param(&params, "key")?);
-    let metadata = path::metadata(req.uri().query());
+async fn one(secrets: Arc<Secrets>, call: Call) -> Result<Response, Response> {
+    let (store, key) = (
+        call.param("store")?.into_owned(),
+        call.param("key")?.into_owned(),
+    );
+    let metadata = path::metadata(call.query());
     let secret = secrets
         .get(&store, &key, &metadata)
         .await
@@ -45,13 +38,9 @@ async fn one(
     answer(&secret.0)
 }
 
-async fn bulk(
-    State(secrets): State<Secrets>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let store = param(&params, "store")?;
-    let metadata = path::metadata(req.uri().query());
+async fn bulk(secrets: Arc<Secrets>, call: Call) -> Result<Response, Response> {
+    let store = call.param("store")?.into_owned();
+    let metadata = path::metadata(call.query());
     let all = secrets
         .bulk_get(&store, &metadata)
         .await

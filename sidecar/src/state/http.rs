@@ -1,8 +1,9 @@
 //! State over HTTP.
 
-use axum::extract::{RawPathParams, Request, State as Shared};
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use bytes::Bytes;
 use component::ErrorKind;
 use component::state::{Item, Metadata, Value};
@@ -17,9 +18,9 @@ use crate::api::errors::state as errors;
 use crate::api::errors::{malformed_bare, unclassified};
 use crate::api::http::{Group, Routes};
 use crate::api::json::{self, write_str};
-use crate::api::path::{self, param};
+use crate::api::path;
+use crate::api::router::{Call, on};
 
-#[derive(Clone)]
 struct Block {
     state: State,
     app_id: String,
@@ -29,43 +30,32 @@ const V1: Group = Group::new("state", "v1");
 const ALPHA1: Group = Group::new("state", "v1alpha1");
 
 pub(crate) fn routes(state: State, app_id: &str) -> Routes {
-    let block = Block {
+    let block = Arc::new(Block {
         state,
         app_id: app_id.into(),
-    };
-    let with = |route: axum::routing::MethodRouter<Block>| route.with_state(block.clone());
-    let key = || get(get_key).delete(delete_key);
+    });
+    let key = || on(&block).get(get_key).delete(delete_key);
     Routes::new()
-        .add(V1, "/v1.0/state/{store}", with(post(save).put(save)))
-        .add(V1, "/v1.0/state/{store}/{key}", with(key()))
+        .add(V1, "/v1.0/state/{store}", on(&block).write(save))
+        .add(V1, "/v1.0/state/{store}/{key}", key())
         // GET and DELETE on these names are operations on keys so called.
-        .add(
-            V1,
-            "/v1.0/state/{store}/bulk",
-            with(key().post(bulk_get).put(bulk_get)),
-        )
-        .add(
-            V1,
-            "/v1.0/state/{store}/transaction",
-            with(key().post(transact).put(transact)),
-        )
+        .add(V1, "/v1.0/state/{store}/bulk", key().write(bulk_get))
+        .add(V1, "/v1.0/state/{store}/transaction", key().write(transact))
         .add(
             ALPHA1,
             "/v1.0-alpha1/state/{store}/query",
-            with(post(query).put(query)),
+            on(&block).write(query),
         )
-        .add(ALPHA1, "/v1.0-alpha1/state/{store}/keys", with(get(keys)))
+        .add(
+            ALPHA1,
+            "/v1.0-alpha1/state/{store}/keys",
+            on(&block).get(keys),
+        )
 }
 
-async fn get_key(
-    Shared(block): Shared<Block>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let (store, key) = block
-        .store_and_key(&params, req.uri().path().to_owned())
-        .await?;
-    let query = req.uri().query();
+async fn get_key(block: Arc<Block>, call: Call) -> Result<Response, Response> {
+    let (store, key) = (block.store(&call.param("store")?).await?, key(&call)?);
+    let query = call.query();
     let consistency = path::query_value(query, "consistency").unwrap_or_default();
     let item = store.get(&key, &consistency, path::metadata(query)).await;
     Ok(match item.map_err(over_http)? {
@@ -89,26 +79,21 @@ fn item_response(item: Item) -> Response {
     response
 }
 
-async fn delete_key(
-    Shared(block): Shared<Block>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let (store, key) = block
-        .store_and_key(&params, req.uri().path().to_owned())
-        .await?;
-    let query = req.uri().query();
+async fn delete_key(block: Arc<Block>, call: Call) -> Result<Response, Response> {
+    let (store, key) = (block.store(&call.param("store")?).await?, key(&call)?);
+    let query = call.query();
     let text = |name| {
         path::query_value(query, name)
             .unwrap_or_default()
             .into_owned()
     };
-    let etag = req
+    let etag = call
+        .req
         .headers()
         .get(IF_MATCH)
         .map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     let item = Delete {
-        key,
+        key: key.into_owned(),
         etag,
         concurrency: text("concurrency"),
         consistency: text("consistency"),
@@ -118,14 +103,10 @@ async fn delete_key(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn save(
-    Shared(block): Shared<Block>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let store = block.store(&params).await?;
-    let over = path::metadata(req.uri().query());
-    let body = body::read(req.into_body())
+async fn save(block: Arc<Block>, call: Call) -> Result<Response, Response> {
+    let store = block.store(&call.param("store")?).await?;
+    let over = path::metadata(call.query());
+    let body = body::read(call.req.into_body())
         .await
         .map_err(|e| malformed_bare(e.to_string()).into_response())?;
     let items: Option<Vec<Option<WireItem<'_>>>> =
@@ -152,14 +133,10 @@ async fn save(
     }
 }
 
-async fn bulk_get(
-    Shared(block): Shared<Block>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let store = block.store(&params).await?;
-    let mut metadata = path::metadata(req.uri().query());
-    let body = body::read(req.into_body())
+async fn bulk_get(block: Arc<Block>, call: Call) -> Result<Response, Response> {
+    let store = block.store(&call.param("store")?).await?;
+    let mut metadata = path::metadata(call.query());
+    let body = body::read(call.req.into_body())
         .await
         .map_err(|e| body::malformed(&e).into_response())?;
     let wire: WireBulkGet =
@@ -230,15 +207,11 @@ fn write_data(out: &mut Vec<u8>, data: &[u8]) {
     }
 }
 
-async fn transact(
-    Shared(block): Shared<Block>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let store = block.store(&params).await?;
+async fn transact(block: Arc<Block>, call: Call) -> Result<Response, Response> {
+    let store = block.store(&call.param("store")?).await?;
     store.transactional().map_err(IntoResponse::into_response)?;
-    let over = path::metadata(req.uri().query());
-    let body = body::read(req.into_body())
+    let over = path::metadata(call.query());
+    let body = body::read(call.req.into_body())
         .await
         .map_err(|e| body::malformed(&e).into_response())?;
     let wire: WireTransaction<'_> =
@@ -266,23 +239,21 @@ async fn transact(
         Err(TransactError::Item(SaveError::Encryption(e))) => {
             Err(errors::transaction_encryption(store.name(), &e.message).into_response())
         }
-        Err(TransactError::Item(SaveError::Api(e)) | TransactError::Api(e)) => Err(over_http(e)),
+        Err(TransactError::Item(SaveError::Api(e)) | TransactError::Api(e)) => {
+            Err(errors::over_http(e, false).into_response())
+        }
     }
 }
 
-async fn query(
-    Shared(block): Shared<Block>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let name = param(&params, "store")?;
+async fn query(block: Arc<Block>, call: Call) -> Result<Response, Response> {
+    let name = call.param("store")?.into_owned();
     let store = block
         .state
         .store(&name, None)
         .await
         .map_err(IntoResponse::into_response)?;
-    let metadata = path::metadata(req.uri().query());
-    let body = body::read(req.into_body())
+    let metadata = path::metadata(call.query());
+    let body = body::read(call.req.into_body())
         .await
         .map_err(|e| crate::api::errors::body_read(&e.to_string()).into_response())?;
     let page = store.query(body, metadata).await.map_err(over_http)?;
@@ -325,13 +296,9 @@ async fn query(
 
 /// Ours: `?prefix=&pageSize=&token=` answers `{"keys":[...],"token":"..."}`; no
 /// token on the last page.
-async fn keys(
-    Shared(block): Shared<Block>,
-    params: RawPathParams,
-    req: Request,
-) -> Result<Response, Response> {
-    let store = block.store(&params).await?;
-    let query = req.uri().query();
+async fn keys(block: Arc<Block>, call: Call) -> Result<Response, Response> {
+    let store = block.store(&call.param("store")?).await?;
+    let query = call.query();
     let prefix = path::query_value(query, "prefix").unwrap_or_default();
     let token = path::query_value(query, "token")
         .filter(|t| !t.is_empty())
@@ -362,39 +329,28 @@ async fn keys(
 }
 
 impl Block {
-    async fn store(&self, params: &RawPathParams) -> Result<Ready, Response> {
-        let name = param(params, "store")?;
+    async fn store(&self, name: &str) -> Result<Ready, Response> {
         self.state
-            .store(&name, Some(&self.app_id))
+            .store(name, Some(&self.app_id))
             .await
             .map_err(IntoResponse::into_response)
     }
+}
 
-    /// On `.../bulk` and `.../transaction` the key is the last segment itself.
-    async fn store_and_key(
-        &self,
-        params: &RawPathParams,
-        path: String,
-    ) -> Result<(Ready, String), Response> {
-        let store = self.store(params).await?;
-        let key = match params.iter().any(|(name, _)| name == "key") {
-            true => param(params, "key")?,
-            false => path.rsplit('/').next().unwrap_or_default().to_owned(),
-        };
-        Ok((store, key))
+/// On `.../bulk` and `.../transaction` the key is the last segment itself.
+#[allow(clippy::result_large_err)] // the error is the answer, and comes once per request
+fn key(call: &Call) -> Result<Cow<'_, str>, Response> {
+    match call.names().iter().any(|name| name == "key") {
+        true => call.param("key"),
+        false => {
+            let path = call.req.uri().path();
+            Ok(path.rsplit('/').next().unwrap_or_default().into())
+        }
     }
 }
 
-/// HTTP shows an illegal key with the whole inner error as its message.
 fn over_http(error: ApiError) -> Response {
-    if error.code == "ERR_MALFORMED_REQUEST" {
-        return ApiError {
-            message: error.to_string(),
-            ..error
-        }
-        .into_response();
-    }
-    error.into_response()
+    errors::over_http(error, true).into_response()
 }
 
 /// An item as JSON; names match in any case, unknown ones are ignored.

@@ -106,7 +106,7 @@ impl Store {
     pub(crate) fn key(&self, key: &str) -> Result<String, ApiError> {
         self.prefix
             .apply(key)
-            .ok_or_else(|| errors::illegal_key(&self.name, key, key))
+            .ok_or_else(|| errors::illegal_key(&self.name, key))
     }
 
     /// What is handed to the store for a value of the API.

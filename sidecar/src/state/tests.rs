@@ -1,5 +1,4 @@
 use ::http::{Request, StatusCode};
-use axum::Router;
 use axum::body::Body;
 use component::Registry;
 use component::metadata::Properties;
@@ -8,10 +7,10 @@ use proto::dapr::common::v1 as common;
 use proto::dapr::runtime::v1 as rt;
 use resiliency::{ComponentKind, Policies};
 use service::metrics::Registry as Metrics;
-use tower::ServiceExt;
 
 use super::*;
 use crate::api::access::Access;
+use crate::api::router::Router;
 
 pub(crate) async fn open(properties: &[(&str, &str)], secret: Option<&'static str>) -> State {
     let mut registry = Registry::default();
@@ -48,7 +47,7 @@ async fn check(router: &Router, line: &str, status: u16, body: &str) {
     let req = req
         .body(Body::from(parts.next().unwrap_or("").to_owned()))
         .unwrap();
-    let response = router.clone().oneshot(req).await.unwrap();
+    let response = router.call(req).await;
     let got = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(
@@ -152,10 +151,8 @@ async fn bulk_and_transactions_work_over_http() {
         .body(Body::from(r#"{"keys":["a","none"]}"#))
         .unwrap();
     let body = r
-        .clone()
-        .oneshot(req)
+        .call(req)
         .await
-        .unwrap()
         .into_body()
         .collect()
         .await
@@ -227,10 +224,7 @@ async fn keys_are_listed_by_prefix_in_pages() {
     let req = Request::get("/v1.0-alpha1/state/s/keys?pageSize=x")
         .body(Body::empty())
         .unwrap();
-    assert_eq!(
-        r.oneshot(req).await.unwrap().status(),
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(r.call(req).await.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! One metric name with all its series.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -86,42 +87,45 @@ impl<M: Kind> Family<M> {
             "label values of {}",
             inner.name
         );
-        let key = key(values);
-        if let Some(series) = inner.series.read().get(&*key) {
-            return series.metric.clone();
-        }
-        let mut all = inner.series.write();
-        if let Some(series) = all.get(&*key) {
-            return series.metric.clone();
-        }
-        if all.len() < inner.shared.limit {
-            return inner.add(&mut all, key, values);
-        }
-        let values = vec![OVERFLOW; inner.labels.len()];
-        let key = self::key(&values);
-        match all.get(&*key) {
-            Some(series) => series.metric.clone(),
-            None => inner.add(&mut all, key, &values),
-        }
+        with_key(values, |key| {
+            if let Some(series) = inner.series.read().get(key) {
+                return series.metric.clone();
+            }
+            let mut all = inner.series.write();
+            if let Some(series) = all.get(key) {
+                return series.metric.clone();
+            }
+            if all.len() < inner.shared.limit {
+                return inner.add(&mut all, key, values);
+            }
+            let values = vec![OVERFLOW; inner.labels.len()];
+            with_key(&values, |key| match all.get(key) {
+                Some(series) => series.metric.clone(),
+                None => inner.add(&mut all, key, &values),
+            })
+        })
     }
 }
 
-pub(super) fn key(values: &[&str]) -> Box<[u8]> {
-    let mut key = Vec::with_capacity(values.iter().map(|value| value.len() + 1).sum());
+/// Hands the key of these values to `look`, without an allocation once the thread's
+/// buffer has grown.
+pub(super) fn with_key<R>(values: &[&str], look: impl FnOnce(&[u8]) -> R) -> R {
+    thread_local! {
+        static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    let mut key = KEY.take();
+    key.clear();
     for value in values {
         key.extend_from_slice(value.as_bytes());
         key.push(SEPARATOR);
     }
-    key.into()
+    let result = look(&key);
+    KEY.set(key);
+    result
 }
 
 impl<M: Kind> Inner<M> {
-    fn add(
-        &self,
-        all: &mut HashMap<Box<[u8]>, Series<M>>,
-        key: Box<[u8]>,
-        values: &[&str],
-    ) -> Arc<M> {
+    fn add(&self, all: &mut HashMap<Box<[u8]>, Series<M>>, key: &[u8], values: &[&str]) -> Arc<M> {
         let labels = self.shared.labels(&self.name, &self.labels, values);
         // Rewriting rules can give several combinations the same labels; they
         // must then be one series.
@@ -135,7 +139,7 @@ impl<M: Kind> Inner<M> {
             |series| series.metric.clone(),
         );
         all.insert(
-            key,
+            key.into(),
             Series {
                 labels,
                 metric: metric.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::family::key;
+use super::family::with_key;
 
 /// As many combinations are kept; what comes after is made anew each time, and
 /// the families give it their shared series.
@@ -30,16 +30,15 @@ impl<T> fmt::Debug for Memo<T> {
 impl<T> Memo<T> {
     /// What `make` gave for these values the first time.
     pub fn get(&self, values: &[&str], make: impl FnOnce() -> T) -> Arc<T> {
-        let key = key(values);
-        if let Some(found) = self.0.read().get(&*key) {
-            return found.clone();
-        }
-        let made = Arc::new(make());
-        let mut all = self.0.write();
-        if all.len() < MOST {
-            all.insert(key, made.clone());
-        }
-        made
+        let found = with_key(values, |key| self.0.read().get(key).cloned());
+        found.unwrap_or_else(|| {
+            let made = Arc::new(make());
+            let mut all = self.0.write();
+            if all.len() < MOST {
+                with_key(values, |key| all.insert(key.into(), made.clone()));
+            }
+            made
+        })
     }
 }
 

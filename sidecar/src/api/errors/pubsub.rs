@@ -31,18 +31,6 @@ fn resource(name: &str, message: &str) -> Detail {
     }
 }
 
-pub(crate) fn not_configured(name: &str, metadata: Shown) -> ApiError {
-    let message = format!("pubsub {name} is not configured");
-    let details = vec![info("DAPR_PUBSUB_NOT_CONFIGURED", metadata)];
-    ApiError::rich(
-        "ERR_PUBSUB_NOT_CONFIGURED",
-        BAD_REQUEST,
-        Code::FailedPrecondition,
-        message,
-        details,
-    )
-}
-
 pub(crate) fn not_found(name: &str, metadata: Shown) -> ApiError {
     let message = format!("pubsub {name} is not found");
     let details = vec![info("DAPR_PUBSUB_NOT_FOUND", metadata)];

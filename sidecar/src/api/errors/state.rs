@@ -7,7 +7,7 @@ use http::StatusCode;
 use tonic::Code;
 
 use super::{BAD_REQUEST, INTERNAL};
-use crate::api::error::{ApiError, Detail};
+use crate::api::error::{ApiError, Detail, Details};
 
 /// HTTP routes show the app id in the ErrorInfo, gRPC and the query route do not.
 pub(crate) type ShownAppId<'a> = Option<&'a str>;
@@ -56,12 +56,11 @@ pub(crate) fn not_found(store: &str, app_id: ShownAppId<'_>) -> ApiError {
     )
 }
 
-/// `field` is the key as the API got it, empty in an HTTP transaction.
-pub(crate) fn illegal_key(store: &str, key: &str, field: &str) -> ApiError {
+pub(crate) fn illegal_key(store: &str, key: &str) -> ApiError {
     let message = format!("input key/keyPrefix '{key}' can't contain '||'");
     let details = vec![
         Detail::BadRequest {
-            field: field.into(),
+            field: key.into(),
             description: message.clone(),
         },
         resource(store),
@@ -74,6 +73,26 @@ pub(crate) fn illegal_key(store: &str, key: &str, field: &str) -> ApiError {
         message,
         details,
     )
+}
+
+/// HTTP shows an illegal key with the whole inner error as its text, and a
+/// transaction does not name it.
+pub(crate) fn over_http(mut error: ApiError, names_key: bool) -> ApiError {
+    if error.code != "ERR_MALFORMED_REQUEST" {
+        return error;
+    }
+    error.message = error.to_string();
+    if let Details::Rich(details) = &mut error.details {
+        for detail in details {
+            if let Detail::BadRequest { field, description } = detail {
+                description.clone_from(&error.message);
+                if !names_key {
+                    field.clear();
+                }
+            }
+        }
+    }
+    error
 }
 
 pub(crate) fn get(key: &str, store: &str, cause: &str) -> ApiError {
@@ -111,7 +130,8 @@ pub(crate) fn transaction_encryption(store: &str, cause: &str) -> ApiError {
 pub(crate) fn empty_key(store: &str) -> ApiError {
     ApiError {
         grpc: Code::InvalidArgument,
-        ..save(store, "state key cannot be empty", ErrorKind::Internal)
+        message: "state key cannot be empty".into(),
+        ..save(store, "", ErrorKind::Internal)
     }
 }
 

@@ -57,7 +57,9 @@ fn state_errors_read_as_documented() {
         &[
             state::not_configured("s", Some("app")),
             state::not_found("s", None),
-            state::illegal_key("s", "a||b", "a||b"),
+            state::illegal_key("s", "a||b"),
+            state::over_http(state::illegal_key("s", "a||b"), true),
+            state::over_http(state::illegal_key("s", "a||b"), false),
             state::get("k", "s", "x"),
             state::save(
                 "s",
@@ -78,6 +80,8 @@ fn state_errors_read_as_documented() {
             500 FailedPrecondition {"errorCode":"ERR_STATE_STORE_NOT_CONFIGURED","message":"state store s is not configured","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"appID":"app"},"reason":"DAPR_STATE_NOT_CONFIGURED"}]}
             400 InvalidArgument {"errorCode":"ERR_STATE_STORE_NOT_FOUND","message":"state store s is not found","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":null,"reason":"DAPR_STATE_NOT_FOUND"}]}
             400 InvalidArgument {"errorCode":"ERR_MALFORMED_REQUEST","message":"input key/keyPrefix 'a||b' can't contain '||'","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":[{"field":"a||b","description":"input key/keyPrefix 'a||b' can't contain '||'"}]},{"@type":"type.googleapis.com/google.rpc.ResourceInfo","description":"","owner":"","resource_name":"s","resource_type":"state"},{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":null,"reason":"DAPR_STATE_ILLEGAL_KEY"}]}
+            400 InvalidArgument {"errorCode":"ERR_MALFORMED_REQUEST","message":"api error: code = InvalidArgument desc = input key/keyPrefix 'a||b' can't contain '||'","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":[{"field":"a||b","description":"api error: code = InvalidArgument desc = input key/keyPrefix 'a||b' can't contain '||'"}]},{"@type":"type.googleapis.com/google.rpc.ResourceInfo","description":"","owner":"","resource_name":"s","resource_type":"state"},{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":null,"reason":"DAPR_STATE_ILLEGAL_KEY"}]}
+            400 InvalidArgument {"errorCode":"ERR_MALFORMED_REQUEST","message":"api error: code = InvalidArgument desc = input key/keyPrefix 'a||b' can't contain '||'","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":[{"description":"api error: code = InvalidArgument desc = input key/keyPrefix 'a||b' can't contain '||'"}]},{"@type":"type.googleapis.com/google.rpc.ResourceInfo","description":"","owner":"","resource_name":"s","resource_type":"state"},{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":null,"reason":"DAPR_STATE_ILLEGAL_KEY"}]}
             500 Internal {"errorCode":"ERR_STATE_GET","message":"fail to get k from state store s: x"}
             409 Aborted {"errorCode":"ERR_STATE_SAVE","message":"failed saving state in state store s: possible etag mismatch. error from state store: x"}
             400 InvalidArgument {"errorCode":"ERR_STATE_SAVE","message":"failed saving state in state store s: invalid etag value: x"}
@@ -117,7 +121,7 @@ fn secrets_errors_read_as_documented() {
 fn absent_blocks_answer_as_documented() {
     check(
         &[
-            pubsub::not_configured("p", Some([("a".to_owned(), "1".to_owned())].into())),
+            pubsub::not_found("p", Some([("a".to_owned(), "1".to_owned())].into())),
             absent::output_binding("b"),
             absent::configuration(),
             absent::lock(),
@@ -126,7 +130,7 @@ fn absent_blocks_answer_as_documented() {
             absent::conversation("c"),
         ],
         &expect![[r#"
-            400 FailedPrecondition {"errorCode":"ERR_PUBSUB_NOT_CONFIGURED","message":"pubsub p is not configured","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"a":"1"},"reason":"DAPR_PUBSUB_NOT_CONFIGURED"}]}
+            404 InvalidArgument {"errorCode":"ERR_PUBSUB_NOT_FOUND","message":"pubsub p is not found","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"dapr.io","metadata":{"a":"1"},"reason":"DAPR_PUBSUB_NOT_FOUND"}]}
             500 Internal {"errorCode":"ERR_INVOKE_OUTPUT_BINDING","message":"error invoking output binding b: couldn't find output binding b"}
             500 FailedPrecondition {"errorCode":"ERR_CONFIGURATION_STORE_NOT_CONFIGURED","message":"configuration stores not configured"}
             500 FailedPrecondition {"errorCode":"ERR_LOCK_STORE_NOT_CONFIGURED","message":"lock store is not configured"}

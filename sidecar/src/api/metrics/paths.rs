@@ -75,6 +75,10 @@ fn verb(method: &Method) -> &'static str {
 
 /// The path without what would make a series per key.
 fn shortened(path: &str) -> String {
+    // Most calls are those of the state API, whose labels are made with one copy.
+    if let Some(end) = store_end(path) {
+        return path[..end].to_owned();
+    }
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let joined = |parts: &[&str]| format!("/{}", parts.join("/"));
     match parts.as_slice() {
@@ -109,6 +113,13 @@ fn shortened(path: &str) -> String {
         }
         parts => joined(parts),
     }
+}
+
+/// Where the name of the store ends in `/v1.0/state/<store>/...`.
+fn store_end(path: &str) -> Option<usize> {
+    let rest = path.strip_prefix("/v1.0/state/")?;
+    let name = rest.find('/').unwrap_or(rest.len());
+    (name > 0).then(|| path.len() - rest.len() + name)
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 use ::http::{Method, Request};
-use axum::Router;
 use axum::body::Body;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use service::Tasks;
 use service::health::Health;
-use tower::ServiceExt;
 
 use super::*;
 use crate::api::access::Access;
+use crate::api::router::Router;
 use crate::scheduler::Triggers;
 use crate::scheduler::testing::{Fake, client};
 
@@ -50,11 +49,7 @@ async fn send(router: &Router, line: &str) -> (u16, String) {
     let method = Method::from_bytes(parts.next().unwrap().as_bytes()).unwrap();
     let req = Request::builder().method(method).uri(parts.next().unwrap());
     let body = Body::from(parts.next().unwrap_or_default().to_owned());
-    let answer = router
-        .clone()
-        .oneshot(req.body(body).unwrap())
-        .await
-        .unwrap();
+    let answer = router.call(req.body(body).unwrap()).await;
     let status = answer.status().as_u16();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.into()).unwrap())
@@ -136,6 +131,7 @@ async fn requests_are_checked_in_order() {
         (r#"POST /v1.0/jobs/%20 {}"#, 400, "Name is empty"),
         (r#"POST /v1.0/jobs/b {}"#, 400, "Schedule is empty"),
         (r#"POST /v1.0/jobs/b"#, 400, "Schedule is empty"),
+        (r#"POST /v1.0/jobs/b ["b"]"#, 400, "the body is a list"),
         (
             r#"POST /v1.0/jobs/b {"repeats":-1}"#,
             400,
