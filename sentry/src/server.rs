@@ -170,13 +170,13 @@ fn respond(
         response.jwt =
             Some(token.map_err(|e| Status::internal(format!("failed to generate JWT: {e}")))?);
         let mut each = BTreeMap::new();
-        for audience in audiences {
+        for audience in all {
             let token = tokens.sign(id, &[audience], now).map_err(|e| {
                 Status::internal(format!(
                     "failed to generate JWT for audience {audience}: {e}"
                 ))
             })?;
-            each.insert(audience.clone(), token);
+            each.insert(audience.to_owned(), token);
         }
         response.per_audience_jwts = each;
     }

@@ -80,7 +80,7 @@ async fn every_audience_gets_a_token_and_all_share_one() {
     request.jwt_audiences = vec!["a".into(), "b".into()];
     let answer = service.sign(request).await.unwrap();
     let names: Vec<_> = answer.per_audience_jwts.keys().collect();
-    assert_eq!(names, ["a", "b"]);
+    assert_eq!(names, ["a", "b", "public"]);
     assert_eq!(answer.jwt.unwrap().split('.').count(), 3);
 }
 

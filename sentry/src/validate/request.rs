@@ -3,7 +3,6 @@
 use proto::dapr::sentry::v1::SignCertificateRequest;
 use security::SpiffeId;
 use security::spiffe::trust_domain;
-use service::quote::quoted;
 
 /// The trust domain of a request that names none.
 pub(crate) const PUBLIC: &str = "public";
@@ -34,21 +33,32 @@ pub(crate) fn check(request: &SignCertificateRequest) -> Result<String, Denied> 
         "CSR is required",
     );
     fault(request.namespace.is_empty(), "namespace is required");
-    let domain = match request.trust_domain.as_str() {
-        "" => PUBLIC,
-        named => named.strip_prefix("spiffe://").unwrap_or(named),
-    };
-    if !trust_domain(domain) {
-        faults.push(format!(
-            "trust domain {} is invalid: only lower case letters, digits, dots, dashes and \
-             underscores may be in it",
-            quoted(&domain.chars().take(300).collect::<String>())
-        ));
+    if !faults.is_empty() {
+        return Err(Denied(format!("invalid request: {}", faults.join("\n"))));
     }
-    if faults.is_empty() {
-        Ok(domain.to_owned())
-    } else {
-        Err(Denied(format!("invalid request: {}", faults.join("\n"))))
+    match request.trust_domain.as_str() {
+        "" => Ok(PUBLIC.to_owned()),
+        named => trust_domain_of(named).map(str::to_owned),
+    }
+    .map_err(|text| Denied(text.to_owned()))
+}
+
+/// The trust domain in a text that is one, or a SPIFFE id of one.
+pub(crate) fn trust_domain_of(text: &str) -> Result<&str, &'static str> {
+    let name = match text.split_once(":/") {
+        None => text,
+        Some(("spiffe", rest)) if rest.starts_with('/') => {
+            rest[1..].split('/').next().unwrap_or_default()
+        }
+        Some(_) => return Err("scheme is missing or invalid"),
+    };
+    match name {
+        "" => Err("trust domain is missing"),
+        name if trust_domain(name) => Ok(name),
+        _ => Err(
+            "trust domain characters are limited to lowercase letters, numbers, dots, dashes, \
+             and underscores",
+        ),
     }
 }
 

@@ -18,7 +18,7 @@ fn request() -> SignCertificateRequest {
 #[test]
 fn requests_are_refused_in_upstreams_words() {
     type Change = fn(&mut SignCertificateRequest);
-    let refused: [(Change, &str); 7] = [
+    let refused: [(Change, &str); 10] = [
         (
             |r| r.id.clear(),
             "invalid request: parameter app-id cannot be empty",
@@ -41,8 +41,23 @@ fn requests_are_refused_in_upstreams_words() {
         ),
         (
             |r| r.trust_domain = "No Domain".into(),
-            "invalid request: trust domain \"No Domain\" is invalid: only lower case letters, \
-             digits, dots, dashes and underscores may be in it",
+            "trust domain characters are limited to lowercase letters, numbers, dots, dashes, \
+             and underscores",
+        ),
+        (
+            |r| r.trust_domain = "spiffe://".into(),
+            "trust domain is missing",
+        ),
+        (
+            |r| r.trust_domain = "http://td".into(),
+            "scheme is missing or invalid",
+        ),
+        (
+            |r| {
+                r.trust_domain = "No Domain".into();
+                r.id.clear();
+            },
+            "invalid request: parameter app-id cannot be empty",
         ),
         (
             |r| *r = SignCertificateRequest::default(),
@@ -55,6 +70,9 @@ fn requests_are_refused_in_upstreams_words() {
         change(&mut request);
         assert_eq!(request::check(&request).unwrap_err().to_string(), text);
     }
+    let mut whole = request();
+    whole.trust_domain = "spiffe://shop.example/cart".into();
+    assert_eq!(request::check(&whole).as_deref(), Ok("shop.example"));
     let mut longest = request();
     longest.id = "a".repeat(64);
     assert_eq!(request::check(&longest).as_deref(), Ok("public"));

@@ -12,13 +12,12 @@ use std::time::Duration;
 use k8s::{Cache, Client, Kind};
 use proto::dapr::sentry::v1::SignCertificateRequest;
 use security::SpiffeId;
-use security::spiffe::trust_domain;
 use service::Tasks;
 use service::health::Target;
 use service::quote::quoted;
 use tokio::sync::Semaphore;
 
-use super::request::{Denied, PUBLIC};
+use super::request::{Denied, PUBLIC, trust_domain_of};
 use pod::{Configuration, Pod, Who};
 
 const SCOPE: &str = "dapr.sentry.identity.kubernetes";
@@ -155,12 +154,12 @@ impl KubernetesValidator {
         })?;
         match found.trust_domain.as_str() {
             "" => Ok(PUBLIC.to_owned()),
-            domain if trust_domain(domain) => Ok(domain.to_owned()),
-            domain => Err(Denied(format!(
-                "failed to parse trust domain {}: only lower case letters, digits, dots, dashes \
-                 and underscores may be in it",
-                quoted(domain)
-            ))),
+            domain => trust_domain_of(domain).map(str::to_owned).map_err(|text| {
+                Denied(format!(
+                    "failed to parse trust domain {}: {text}",
+                    quoted(domain)
+                ))
+            }),
         }
     }
 }

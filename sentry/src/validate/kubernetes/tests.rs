@@ -138,8 +138,8 @@ async fn a_pod_gets_the_identity_that_its_annotations_give() {
             "shop",
             "cart",
             Err(
-                "failed to parse trust domain \"No Domain\": only lower case letters, digits, \
-                 dots, dashes and underscores may be in it",
+                "failed to parse trust domain \"No Domain\": trust domain characters are limited \
+                 to lowercase letters, numbers, dots, dashes, and underscores",
             ),
         ),
         (
