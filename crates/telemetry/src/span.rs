@@ -26,9 +26,10 @@ pub enum Kind {
 
 /// A span under way. It ends when it is dropped, or by [`Span::end`].
 ///
-/// A span that is not sampled has ids to hand on and records nothing.
+/// A span that is not sampled has ids to hand on and records nothing. That of a passive
+/// tracer has none of its own.
 pub struct Span {
-    context: TraceContext,
+    context: Option<TraceContext>,
     recording: Option<Box<Recording>>,
 }
 
@@ -58,7 +59,7 @@ pub struct Record {
 }
 
 impl Span {
-    pub(crate) fn unsampled(context: TraceContext) -> Self {
+    pub(crate) fn unsampled(context: Option<TraceContext>) -> Self {
         Self {
             context,
             recording: None,
@@ -94,14 +95,14 @@ impl Span {
             queues,
         };
         Self {
-            context,
+            context: Some(context),
             recording: Some(Box::new(recording)),
         }
     }
 
     /// What the next process gets to see of this span.
-    pub fn context(&self) -> &TraceContext {
-        &self.context
+    pub fn context(&self) -> Option<&TraceContext> {
+        self.context.as_ref()
     }
 
     /// Whether attributes are kept.

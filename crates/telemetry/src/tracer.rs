@@ -16,6 +16,7 @@ use crate::{Sampler, TraceContext, batch, export};
 #[derive(Clone)]
 pub struct Tracer {
     sampler: Sampler,
+    passive: bool,
     queues: Arc<[Queue]>,
 }
 
@@ -35,7 +36,7 @@ impl Tracer {
     /// request: spans that end later are lost. What is queued at that moment
     /// has three seconds to be delivered.
     pub fn start_exporters(settings: Settings, registry: &Registry, tasks: &Tasks) -> Self {
-        let sampler = settings.sampler;
+        let (sampler, passive) = (settings.sampler, settings.passive);
         let exporters = export::open(settings, tasks);
         let queues = exporters.into_iter().map(|exporter| {
             let (queue, outlet) = queue::queue(exporter.name(), registry);
@@ -44,6 +45,7 @@ impl Tracer {
         });
         Self {
             sampler,
+            passive,
             queues: queues.collect(),
         }
     }
@@ -55,6 +57,9 @@ impl Tracer {
 
     /// Starts a span under `parent`, or a trace of its own.
     ///
+    /// A passive tracer makes no ids: its callers are seen as the parents of whatever
+    /// comes after it, as no span in between will ever be found.
+    ///
     /// The name is made only for a span that is recorded: one that is sampled
     /// while there is an exporter.
     pub fn start(
@@ -63,6 +68,9 @@ impl Tracer {
         kind: Kind,
         name: impl FnOnce() -> String,
     ) -> Span {
+        if self.passive {
+            return Span::unsampled(parent.cloned());
+        }
         let trace_id = parent.map_or_else(
             || nonzero(rand::random::<u128>).to_be_bytes(),
             |p| p.trace_id,
@@ -75,7 +83,7 @@ impl Tracer {
         };
         context.set_sampled(self.sampler.decide(parent, trace_id));
         if !context.is_sampled() || self.queues.is_empty() {
-            return Span::unsampled(context);
+            return Span::unsampled(Some(context));
         }
         Span::sampled(context, parent, kind, name(), self.queues.clone())
     }
@@ -122,7 +130,7 @@ mod tests {
         for flags in ["00", "01"] {
             let parent = parent(flags);
             let span = tracer.start(Some(&parent), Kind::Server, || "never".into());
-            let context = span.context();
+            let context = span.context().unwrap();
             assert_eq!(context.trace_id, parent.trace_id);
             assert_ne!(context.span_id, parent.span_id);
             assert_eq!(
@@ -138,12 +146,25 @@ mod tests {
             let (tracer, ..) = tracer(json!({"samplingRate": rate}));
             let one = tracer.start(None, Kind::Client, String::new);
             let two = tracer.start(None, Kind::Client, String::new);
-            assert_ne!(one.context().trace_id, two.context().trace_id);
-            assert_ne!(one.context().span_id, two.context().span_id);
-            assert_eq!(one.context().is_sampled(), sampled);
-            let text = one.context().traceparent();
-            assert_eq!(TraceContext::parse(&text).as_ref(), Some(one.context()));
+            let (one, two) = (one.context().unwrap(), two.context().unwrap());
+            assert_ne!(one.trace_id, two.trace_id);
+            assert_ne!(one.span_id, two.span_id);
+            assert_eq!(one.is_sampled(), sampled);
+            assert_eq!(TraceContext::parse(&one.traceparent()).as_ref(), Some(one));
         }
+    }
+
+    #[tokio::test]
+    async fn a_tracer_that_nobody_configured_hands_contexts_on_as_they_come() {
+        let (tracer, ..) = tracer(json!({}));
+        assert_eq!(
+            tracer.start(None, Kind::Client, String::new).context(),
+            None
+        );
+        let parent = parent("01");
+        let span = tracer.start(Some(&parent), Kind::Server, || unreachable!("no record"));
+        assert_eq!(span.context(), Some(&parent));
+        assert!(!span.is_recording());
     }
 
     #[tokio::test]
@@ -152,7 +173,7 @@ mod tests {
         assert!(tasks.running().is_empty());
         assert_eq!(registry.render(), "");
         let mut span = tracer.start(None, Kind::Client, || unreachable!("nobody reads it"));
-        assert!(span.context().is_sampled() && !span.is_recording());
+        assert!(span.context().unwrap().is_sampled() && !span.is_recording());
         span.record(|_| unreachable!("nobody reads it"));
     }
 

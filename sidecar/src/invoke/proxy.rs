@@ -15,7 +15,7 @@ use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
 use resiliency::{Policy, Verdict};
 use telemetry::attributes::grpc_error;
-use tonic::Status;
+use tonic::{Code, Status};
 use tower::{Service, ServiceExt};
 
 use super::{Failure, Inner, Invoker, Shape, method};
@@ -24,7 +24,7 @@ use crate::api::grpc::status;
 use crate::api::log::grpc_code;
 use crate::api::metrics::Measured;
 use crate::api::trace;
-use crate::app::App;
+use crate::app::{self, App};
 use crate::peer::access::AccessList;
 use crate::peer::{self, Line, Peer};
 
@@ -48,20 +48,20 @@ async fn forward(
 ) -> Result<Response, Status> {
     let me = &*invoker.inner;
     let target = target(req.headers(), me.tracer.is_some())?;
-    let failed = |failure: Failure| Status::internal(failure.cause);
+    let failed = |failure: Failure| Status::unknown(failure.cause);
     let (id, namespace) = me.split(&target).map_err(failed)?;
     let span = me.tracer.as_ref();
     let mut span = span.map(|tracer| trace::proxied(tracer, &req, id == me.app_id));
     // The app's own keys stay in front, and readers take the first.
-    if let Some(span) = &span {
+    if let Some(context) = span.as_ref().and_then(|span| span.context()) {
         let head = req.headers_mut();
         head.append(
             telemetry::headers::TRACEPARENT,
-            telemetry::headers::traceparent(span.context()),
+            telemetry::headers::traceparent(context),
         );
         head.append(
             telemetry::headers::GRPC_TRACE_BIN,
-            telemetry::headers::grpc_trace_bin(span.context()),
+            telemetry::headers::grpc_trace_bin(context),
         );
     }
     let result = routed(me, access, id, namespace, req).await;
@@ -156,7 +156,7 @@ async fn open(me: &Inner, (id, namespace): (&str, &str)) -> Result<Measured<Line
     let mut tried = false;
     loop {
         let address = me.resolver.resolve(id, namespace).await;
-        let address = address.map_err(Status::internal)?;
+        let address = address.map_err(Status::unknown)?;
         let peer = Peer {
             address: &address.0,
             app_id: id,
@@ -236,10 +236,20 @@ where
 {
     let req = req.map(tonic::body::Body::new);
     let ready = service.ready().await;
-    let ready = ready.map_err(|e| Status::from_error(e.into()))?;
+    let ready = ready.map_err(|e| unreachable(e.into()))?;
     let response = ready.call(req).await;
-    let response = response.map_err(|e| Status::from_error(e.into()))?;
+    let response = response.map_err(|e| unreachable(e.into()))?;
     Ok(response.map(|body| told(Body::new(body))))
+}
+
+/// A server that does not speak gRPC cannot be told from one that is away.
+fn unreachable(error: Box<dyn std::error::Error + Send + Sync>) -> Status {
+    let reason = app::reason(&*error);
+    let status = Status::from_error(error);
+    match status.code() {
+        Code::Unknown => Status::unavailable(format!("connection error: {reason}")),
+        _ => status,
+    }
 }
 
 /// When an answer breaks off, its client is told so in gRPC's own terms.

@@ -83,8 +83,8 @@ impl Events {
             )
             .body(Body::from(value::body(job.data)))
             .map_err(|e| app::Error::Unreachable(format!("job '{name}' has no path: {e}")))?;
-        if let Some(span) = &span {
-            telemetry::headers::to_http(span.context(), req.headers_mut());
+        if let Some(context) = span.as_ref().and_then(Span::context) {
+            telemetry::headers::to_http(context, req.headers_mut());
         }
         let response = self.app.send(req).await?;
         let status = response.status();
@@ -119,8 +119,8 @@ impl Events {
         let request = || {
             let mut request = tonic::Request::new(event.clone());
             let metadata = request.metadata_mut().as_mut();
-            if let Some(span) = &span {
-                telemetry::headers::to_grpc(span.context(), metadata);
+            if let Some(context) = span.as_ref().and_then(Span::context) {
+                telemetry::headers::to_grpc(context, metadata);
             }
             if let Some(token) = self.app.token() {
                 metadata.insert(crate::api::auth::HEADER, token.clone());

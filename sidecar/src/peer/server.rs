@@ -20,7 +20,7 @@ use super::access::AccessList;
 use super::body::{Incoming, chunks};
 use super::headers;
 use crate::actors::Actors;
-use crate::app::App;
+use crate::app::{App, Protocol};
 use crate::invoke::InvokeMetrics;
 use crate::invoke::local::{self, Answer, Inbound};
 
@@ -102,10 +102,11 @@ impl Server {
             return Err(Status::internal("app channel is not initialized"));
         }
         let mut inbound = Inbound::from_wire(head, body)?;
-        inbound.head.trace = span.map(|span| span.context().clone());
+        inbound.head.trace = span.and_then(Span::context).cloned();
         if let Some(access) = &self.access {
             let verb = Some(inbound.head.verb).filter(|v| *v != Verb::None);
-            let verb = verb.filter(|_| !inbound.head.metadata.is_empty());
+            let is_grpc = self.app.protocol().is_some_and(Protocol::is_grpc);
+            let verb = verb.filter(|_| !inbound.head.metadata.is_empty() && !is_grpc);
             let verb = verb.map(|v| v.as_str_name());
             access
                 .check(caller, &inbound.head.method, verb)
@@ -135,8 +136,8 @@ fn ended(span: Option<&mut Span>, answer: Result<Answer, Status>) -> Result<Answ
 /// The answer tells the trace that the call belonged to.
 fn told<T>(message: T, span: Option<&Span>) -> Response<T> {
     let mut response = Response::new(message);
-    if let Some(span) = span {
-        let context = telemetry::headers::grpc_trace_bin(span.context());
+    if let Some(context) = span.and_then(Span::context) {
+        let context = telemetry::headers::grpc_trace_bin(context);
         let metadata = response.metadata_mut().as_mut();
         metadata.insert(telemetry::headers::GRPC_TRACE_BIN, context);
     }

@@ -44,7 +44,9 @@ impl Handler for Delivery {
                 topic: &message.topic,
             };
             let span = hop.start(tracer, parent.as_ref());
-            telemetry::headers::to_http(span.context(), req.headers_mut());
+            if let Some(context) = span.context() {
+                telemetry::headers::to_http(context, req.headers_mut());
+            }
             span
         });
         let response = self.app.send(req).await;

@@ -22,6 +22,8 @@ const PATH: &str = "/v1/traces";
 #[derive(Clone)]
 pub struct Settings {
     pub sampler: Sampler,
+    /// Nothing is configured: no spans are made, and contexts are handed on as they come.
+    pub passive: bool,
     /// A log line per span.
     pub stdout: bool,
     pub zipkin: Option<Uri>,
@@ -34,6 +36,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("sampler", &self.sampler)
+            .field("passive", &self.passive)
             .field("stdout", &self.stdout)
             .field("zipkin", &self.zipkin.as_ref().and_then(Uri::host))
             .field("otlp", &self.otlp)
@@ -85,11 +88,13 @@ impl Settings {
                 rate = "1";
             }
         }
+        let no_rate = rate.is_empty();
         let rate = rate.parse().unwrap_or(DEFAULT_RATE);
         let failed = |e| format!("failed to setup tracing: {e}");
         let zipkin = tracing.zipkin.as_ref().map(|z| z.endpoint_address.as_str());
-        let settings = Self {
+        let mut settings = Self {
             sampler: Sampler::new(rate),
+            passive: false,
             stdout: tracing.stdout,
             zipkin: zipkin
                 .filter(|url| !url.is_empty())
@@ -99,6 +104,8 @@ impl Settings {
             otlp: Otlp::new(&otel).map_err(failed)?,
             resource: environment::resource(&env, app_id),
         };
+        let exports = settings.stdout || settings.zipkin.is_some() || settings.otlp.is_some();
+        settings.passive = no_rate && !exports;
         Ok((rate != 0.0).then_some(settings))
     }
 }

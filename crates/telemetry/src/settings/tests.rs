@@ -48,6 +48,24 @@ fn the_rate_is_a_text_and_zero_switches_tracing_off() {
 }
 
 #[test]
+fn spans_are_made_once_a_rate_or_an_exporter_is_configured() {
+    for (tracing, env, passive) in [
+        (json!({}), &[][..], true),
+        (json!({"samplingRate": ""}), &[], true),
+        (json!({"samplingRate": "0.0001"}), &[], false),
+        (json!({"stdout": true}), &[], false),
+        (
+            json!({"zipkin": {"endpointAddress": "http://z/"}}),
+            &[],
+            false,
+        ),
+        (json!({}), &[ENDPOINT], false),
+    ] {
+        assert_eq!(some(tracing.clone(), env).passive, passive, "{tracing}");
+    }
+}
+
+#[test]
 fn exporters_are_off_unless_they_are_configured() {
     let none = some(json!({"samplingRate": "1"}), &[]);
     assert!(!none.stdout && none.zipkin.is_none() && none.otlp.is_none());
