@@ -1,5 +1,6 @@
 //! The user's application: how it is reached, whether it is up and healthy.
 
+mod announce;
 mod connect;
 mod health;
 mod init;
@@ -245,6 +246,8 @@ impl Inner {
         if let Some(token) = &self.token {
             req.headers_mut().insert(TOKEN_HEADER, token.clone());
         }
+        let req = announce::announced(req, self.protocol != Protocol::H2c).await;
+        let req = req.map_err(|e| Error::Unreachable(reason(&e)))?;
         let start = Instant::now();
         let seen = self.metrics.as_ref().map(|m| m.request(&req));
         let response = self

@@ -25,7 +25,7 @@ pub(crate) async fn invoke_service(
     request: Request<rt::InvokeServiceRequest>,
 ) -> Result<Response<common::InvokeResponse>, Status> {
     deprecated();
-    let metadata = headers::from_grpc(request.metadata());
+    let metadata = headers::from_grpc_caller(request.metadata());
     let (_, extensions, message) = request.into_parts();
     let traced = extensions.get::<Traced>();
     let rt::InvokeServiceRequest { id, message } = message;
@@ -33,7 +33,7 @@ pub(crate) async fn invoke_service(
     let fail = |cause: &str| errors::invoke(&id, cause, false).status();
     let data = message.data.unwrap_or_default();
     let extension = message.http_extension.unwrap_or_default();
-    let method = method::normalize(&message.method).map_err(|e| fail(&e))?;
+    let method = method::normalize(&message.method).map_err(|e| fail(&method::refused(&e)))?;
     if let Some(traced) = traced {
         traced.invokes(&id, &method);
     }
@@ -62,7 +62,10 @@ async fn respond(mut answer: Answer) -> Result<Response<common::InvokeResponse>,
         .await
         .map_err(|e| Status::internal(e.to_string()))?
         .to_bytes();
-    let mut metadata = headers::to_grpc(std::mem::take(&mut answer.headers));
+    // tonic has no trailers of a call that went well.
+    let mut head = std::mem::take(&mut answer.headers);
+    head.append(&mut answer.trailers);
+    let mut metadata = headers::to_grpc(head);
     if answer.code >= 100 {
         if let Ok(code) = answer.code.to_string().parse() {
             metadata.insert("dapr-http-status", code);
@@ -74,6 +77,9 @@ async fn respond(mut answer: Answer) -> Result<Response<common::InvokeResponse>,
         }
     } else if answer.code != 0 {
         let code = Code::from(answer.code);
+        if answer.details.is_empty() {
+            return Err(Status::with_metadata(code, answer.message, metadata));
+        }
         let details = proto::google::rpc::Status {
             code: answer.code,
             message: answer.message.clone(),

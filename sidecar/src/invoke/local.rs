@@ -3,16 +3,14 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, Method, Request, Uri, header};
-use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use proto::dapr::common::v1 as common;
 use proto::dapr::common::v1::http_extension::Verb;
 use proto::dapr::internals::v1 as wire;
-use proto::dapr::runtime::v1::app_callback_client::AppCallbackClient;
 use telemetry::TraceContext;
 use tonic::Status;
 
-use super::method;
+use super::{method, on_invoke};
 use crate::app::{self, App};
 use crate::peer::headers::{self, Metadata};
 
@@ -228,7 +226,7 @@ impl Answer {
 pub(crate) async fn call(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
     match app.protocol() {
         None => Err(app::Error::NoApp),
-        Some(protocol) if protocol.is_grpc() => call_grpc(app, inbound).await,
+        Some(protocol) if protocol.is_grpc() => on_invoke::call(app, inbound).await,
         Some(_) => call_http(app, inbound).await,
     }
 }
@@ -236,77 +234,6 @@ pub(crate) async fn call(app: &App, inbound: Inbound) -> Result<Answer, app::Err
 async fn call_http(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
     let req = inbound.into_http().map_err(app::Error::Unreachable)?;
     Ok(Answer::from_http(app.send(req).await?))
-}
-
-async fn call_grpc(app: &App, inbound: Inbound) -> Result<Answer, app::Error> {
-    let Inbound { head, body } = inbound;
-    let broken = |e: axum::Error| app::Error::Unreachable(e.to_string());
-    let value = body.collect().await.map_err(broken)?.to_bytes();
-    let (channel, permit) = app.grpc().await?;
-    let mut request = tonic::Request::new(common::InvokeRequest {
-        method: head.method,
-        data: Some(prost_types::Any {
-            type_url: head.type_url,
-            value: value.into(),
-        }),
-        content_type: head.content_type,
-        http_extension: Some(common::HttpExtension {
-            verb: head.verb.into(),
-            querystring: head.query,
-        }),
-    });
-    let mut trace = headers::trace(&head.metadata);
-    if let (true, Some(context)) = (trace.is_empty(), &head.trace) {
-        trace = vec![
-            (
-                telemetry::headers::TRACEPARENT,
-                telemetry::headers::traceparent(context),
-            ),
-            (
-                telemetry::headers::GRPC_TRACE_BIN,
-                telemetry::headers::grpc_trace_bin(context),
-            ),
-        ];
-    }
-    *request.metadata_mut() = headers::to_grpc(head.metadata);
-    for (name, value) in trace {
-        request.metadata_mut().as_mut().insert(name, value);
-    }
-    if let Some(token) = app.token().and_then(|t| t.to_str().ok()?.parse().ok()) {
-        request.metadata_mut().insert("dapr-api-token", token);
-    }
-    let mut client = AppCallbackClient::new(channel)
-        .max_decoding_message_size(usize::MAX)
-        .max_encoding_message_size(usize::MAX);
-    let result = client.on_invoke(request).await;
-    drop(permit);
-    Ok(match result {
-        Ok(response) => {
-            let headers = headers::from_grpc_answer(response.metadata());
-            let message = response.into_inner();
-            let data = message.data.unwrap_or_default();
-            Answer {
-                code: 0,
-                message: String::new(),
-                details: Vec::new(),
-                content_type: message.content_type,
-                type_url: data.type_url,
-                headers,
-                trailers: Metadata::new(),
-                body: Body::from(data.value),
-            }
-        }
-        Err(status) => Answer {
-            code: status.code().into(),
-            message: status.message().to_owned(),
-            details: details(&status),
-            content_type: String::new(),
-            type_url: String::new(),
-            headers: Metadata::new(),
-            trailers: headers::from_grpc(status.metadata()),
-            body: Body::empty(),
-        },
-    })
 }
 
 /// The state of a trace that came with the call stays unless the span has one.
@@ -318,11 +245,6 @@ pub(crate) fn continue_http(context: &TraceContext, head: &mut http::HeaderMap) 
     if let Some(state) = telemetry::headers::tracestate(context) {
         head.insert(telemetry::headers::TRACESTATE, state);
     }
-}
-
-fn details(status: &Status) -> Vec<prost_types::Any> {
-    let decoded = <proto::google::rpc::Status as prost::Message>::decode(status.details());
-    decoded.map(|s| s.details).unwrap_or_default()
 }
 
 fn to_method(verb: Verb) -> Option<Method> {

@@ -1,5 +1,7 @@
 //! Method names of calls, between apps and of actors.
 
+use service::quote::quoted;
+
 /// Cleans a decoded method as a path: `.`, `..`, double and trailing slashes go,
 /// and it cannot climb out. The error says what it holds that no method may.
 pub(crate) fn normalize(method: &str) -> Result<String, String> {
@@ -9,7 +11,10 @@ pub(crate) fn normalize(method: &str) -> Result<String, String> {
         ));
     }
     if method.contains(['#', '?', '\0']) {
-        return Err(format!("method contains forbidden character: {method:?}"));
+        return Err(format!(
+            "method contains forbidden character: {}",
+            quoted(method)
+        ));
     }
     let mut parts: Vec<&str> = Vec::new();
     for part in method.split('/') {
@@ -22,6 +27,11 @@ pub(crate) fn normalize(method: &str) -> Result<String, String> {
         }
     }
     Ok(parts.join("/"))
+}
+
+/// How a call of another app tells of a method that [`normalize`] refuses.
+pub(super) fn refused(cause: &str) -> String {
+    format!("rpc error: code = InvalidArgument desc = invalid method: {cause}")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub(crate) mod http;
 pub(crate) mod local;
 pub(crate) mod method;
 mod metrics;
+mod on_invoke;
 pub(crate) mod proxy;
 mod remote;
 pub(crate) mod resolve;

@@ -26,7 +26,7 @@ const HOP_BY_HOP: [&str; 10] = [
 
 /// Of the HTTP headers that gRPC keeps for itself; they reach a gRPC app under a
 /// prefix.
-const RESERVED: [&str; 27] = [
+const RESERVED: [&str; 28] = [
     "accept",
     "accept-charset",
     "accept-language",
@@ -54,6 +54,16 @@ const RESERVED: [&str; 27] = [
     "pragma",
     "referer",
     "via",
+    "warning",
+];
+
+/// What the transport of a gRPC message sets anew.
+const OF_TRANSPORT: [&str; 5] = [
+    "content-type",
+    "content-length",
+    "host",
+    "connection",
+    "date",
 ];
 
 /// What gRPC says of one call on one connection; never handed on, since the next
@@ -113,6 +123,15 @@ fn canonical(name: &str) -> String {
         .collect()
 }
 
+/// What a gRPC caller sent beside its call, without what its connection is about.
+pub(crate) fn from_grpc_caller(metadata: &MetadataMap) -> Metadata {
+    let mut out = from_grpc(metadata);
+    out.retain(|key, _| {
+        !OF_GRPC.contains(&key.as_str()) && !matches!(key.as_str(), "host" | "content-length")
+    });
+    out
+}
+
 /// The answer of a gRPC app, without what gRPC says of the call itself.
 pub(crate) fn from_grpc_answer(metadata: &MetadataMap) -> Metadata {
     let mut out = from_grpc(metadata);
@@ -155,10 +174,12 @@ impl Dropped {
     }
 
     fn has(&self, name: &str) -> bool {
-        let fixed =
-            HOP_BY_HOP
-                .iter()
-                .chain(&["destination-app-id", "content-type", "content-length"]);
+        let fixed = HOP_BY_HOP.iter().chain(&[
+            "destination-app-id",
+            "content-type",
+            "content-length",
+            "host",
+        ]);
         let mut all = fixed.copied().chain(self.0.iter().map(String::as_str));
         all.any(|dropped| dropped.eq_ignore_ascii_case(name))
     }
@@ -230,19 +251,20 @@ pub(crate) fn trace(metadata: &Metadata) -> Vec<(HeaderName, HeaderValue)> {
 /// The metadata of a call to a gRPC app or of an answer to a gRPC client.
 pub(crate) fn to_grpc(metadata: Metadata) -> MetadataMap {
     let mut out = HeaderMap::new();
-    for (key, list) in metadata {
-        let key = key.to_ascii_lowercase();
+    for (given, list) in metadata {
+        let key = given.to_ascii_lowercase();
+        // Names from HTTP are in canonical case; those from gRPC already were metadata.
+        let is_http = given.starts_with(|c: char| c.is_ascii_uppercase());
         if matches!(
             key.as_str(),
             "destination-app-id" | "traceparent" | "tracestate" | "grpc-trace-bin"
         ) || key.starts_with(':')
             || OF_GRPC.contains(&key.as_str())
+            || (!is_http && OF_TRANSPORT.contains(&key.as_str()))
         {
             continue;
         }
-        let is_reserved =
-            RESERVED.contains(&key.as_str()) || matches!(key.as_str(), "warning" | "user-agent");
-        let name = if is_reserved && key != "user-agent" {
+        let name = if is_http && RESERVED.contains(&key.as_str()) {
             format!("dapr-{key}")
         } else {
             key
@@ -250,10 +272,14 @@ pub(crate) fn to_grpc(metadata: Metadata) -> MetadataMap {
         let Ok(name) = HeaderName::try_from(name) else {
             continue;
         };
+        let is_binary = name.as_str().ends_with("-bin");
         for value in list.values {
-            if name.as_str().ends_with("-bin") && STANDARD.decode(&value).is_err() {
-                continue;
-            }
+            let value = match is_binary {
+                // A text to its HTTP sender, whatever it looks like.
+                true if is_http => STANDARD.encode(value),
+                true if STANDARD.decode(&value).is_err() => continue,
+                _ => value,
+            };
             if let Ok(value) = HeaderValue::try_from(value) {
                 out.append(name.clone(), value);
             }
@@ -304,9 +330,14 @@ mod tests {
         let metadata: Metadata = [
             ("Accept", "a"),
             ("X-Own", "b"),
+            ("accept", "of gRPC"),
+            ("content-type", "application/grpc"),
+            ("host", "h"),
             ("traceparent", "c"),
             ("bad name", "d"),
             ("x-bin", "not base64!"),
+            ("y-bin", "AQ=="),
+            ("Z-Bin", "AQ=="),
             (":authority", "e"),
             ("grpc-status", "5"),
             ("grpc-timeout", "1S"),
@@ -316,6 +347,10 @@ mod tests {
         let out = to_grpc(metadata).into_headers();
         let mut names: Vec<&str> = out.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["dapr-accept", "x-own"]);
+        assert_eq!(names, ["accept", "dapr-accept", "x-own", "y-bin", "z-bin"]);
+        assert_eq!(
+            (&out["y-bin"], &out["z-bin"]),
+            (&"AQ==".parse().unwrap(), &"QVE9PQ==".parse().unwrap())
+        );
     }
 }
