@@ -14,15 +14,11 @@ pub struct Times {
     pub repeats: Option<u32>,
 }
 
-/// Why a reminder cannot be a job.
+/// Why a reminder cannot be a job: its period cannot be read, or has years, months or
+/// days, which a job does not count.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    #[error("{0}")]
-    Period(#[from] schedule::period::Error),
-    /// The period has years, months or days, which a job does not count.
-    #[error("unsupported period format: {0}")]
-    Calendar(String),
-}
+#[error("unsupported period format: {0}")]
+pub struct Error(String);
 
 impl Times {
     /// From the texts of a caller; empty ones were not given. Due time and lifetime
@@ -37,9 +33,9 @@ impl Times {
             ..Self::default()
         };
         if !period.is_empty() {
-            let read = Period::parse(period)?;
-            let every = read.every();
-            times.schedule = Some(every.ok_or_else(|| Error::Calendar(period.to_owned()))?);
+            let refused = || Error(period.to_owned());
+            let read = Period::parse(period).map_err(|_| refused())?;
+            times.schedule = Some(read.every().ok_or_else(refused)?);
             times.repeats = read
                 .repeats
                 .and_then(|n| u32::try_from(n).ok())
@@ -76,7 +72,7 @@ mod tests {
         check("P1D", Err("unsupported period format: P1D"));
         check("P1W", Err("unsupported period format: P1W"));
         check("R2/P1Y", Err("unsupported period format: R2/P1Y"));
-        check("often", Err("unsupported duration format: often"));
+        check("often", Err("unsupported period format: often"));
     }
 
     #[test]

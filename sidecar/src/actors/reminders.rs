@@ -119,7 +119,11 @@ impl Actors {
         match found {
             Ok(job) => Ok(job.into()),
             Err(e) if e.code() == Code::NotFound => Err(errors::reminder_not_found(name)),
-            Err(e) => Err(errors::reminder(Doing::Get, &e.to_string())),
+            Err(e) => {
+                let cause =
+                    format!("api error: code = Internal desc = failed to get job due to: {e}");
+                Err(errors::reminder(Doing::Get, &cause))
+            }
         }
     }
 

@@ -9,8 +9,6 @@ use prost_types::{Any, ListValue, Struct, Value};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, Serializer};
 
-use crate::api::json;
-
 pub(super) const VALUE: &str = "type.googleapis.com/google.protobuf.Value";
 
 /// A JSON value, read and written as protobuf's JSON form has it: all numbers are
@@ -43,7 +41,7 @@ pub(super) fn body(data: Option<Any>) -> Bytes {
     let Some(data) = data else {
         return Bytes::new();
     };
-    match Json::of_any(&data).and_then(|value| json::to_vec(&value).ok()) {
+    match Json::of_any(&data).and_then(|value| serde_json::to_vec(&value).ok()) {
         Some(text) => text.into(),
         None => {
             let bytes = Bytes::from(data.value);

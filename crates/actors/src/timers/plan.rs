@@ -6,15 +6,13 @@ use schedule::{Period, moment, period};
 /// Why the times of a timer are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
-    #[error("error parsing due time: {0}")]
+    #[error("error parsing timer due time: {0}")]
     DueTime(moment::Error),
-    #[error("error parsing period: {0}")]
+    #[error("invalid timer period: parse error: {0}")]
     Period(period::Error),
-    #[error(
-        "error parsing period: it has zero repetitions; leave the repetitions out to have no limit"
-    )]
+    #[error("invalid timer period: has zero repetitions")]
     NoRepetitions,
-    #[error("error parsing ttl: {0}")]
+    #[error("error parsing timer TTL: {0}")]
     Ttl(moment::Error),
     #[error("the ttl ends before the timer fires for the first time")]
     Expired,
@@ -168,31 +166,31 @@ mod tests {
             "soon",
             "",
             "",
-            "error parsing due time: unsupported time/duration format: soon",
+            "error parsing timer due time: unsupported time/duration format: soon",
         );
         refused(
             "R2/PT1S",
             "",
             "",
-            "error parsing due time: repetitions are not allowed",
+            "error parsing timer due time: repetitions are not allowed",
         );
         refused(
             "",
             "often",
             "",
-            "error parsing period: unsupported duration format: often",
+            "invalid timer period: parse error: unsupported duration format: often",
         );
         refused(
             "",
             "R0/PT1S",
             "",
-            "error parsing period: it has zero repetitions; leave the repetitions out to have no limit",
+            "invalid timer period: has zero repetitions",
         );
         refused(
             "",
             "1s",
             "R2/PT1S",
-            "error parsing ttl: repetitions are not allowed",
+            "error parsing timer TTL: repetitions are not allowed",
         );
         refused(
             "",

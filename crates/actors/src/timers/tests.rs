@@ -185,7 +185,7 @@ async fn timers_of_foreign_types_and_without_sense_are_refused() {
         .unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "error parsing due time: unsupported time/duration format: soon"
+        "error parsing timer due time: unsupported time/duration format: soon"
     );
 }
 

@@ -1,6 +1,7 @@
 //! The app that has the code of the actors: called over HTTP, or over the stream
 //! that it opened.
 
+mod compact;
 mod http;
 mod stream;
 
@@ -30,7 +31,7 @@ pub(super) fn data(data: &Data) -> Option<Box<RawValue>> {
         _ => data.value.to_vec(),
     };
     match serde_json::from_slice::<Box<RawValue>>(&bytes) {
-        Ok(raw) => Some(raw),
+        Ok(raw) => compact::compact(&raw),
         Err(_) if bytes.is_empty() => None,
         Err(_) => serde_json::value::to_raw_value(&STANDARD.encode(bytes)).ok(),
     }
@@ -51,7 +52,10 @@ mod tests {
             value: Bytes::from_static(value),
         };
         for (given, expected) in [
-            (bytes_value(r#"{"a": 1}"#), Some(r#"{"a": 1}"#)),
+            (
+                bytes_value("{ \"b\": [1.50, \"<\\\" x\"] }\n"),
+                Some(r#"{"b":[1.50,"\u003c\" x"]}"#),
+            ),
             (bytes_value("null"), Some("null")),
             (bytes_value("\"YQ==\""), Some("\"YQ==\"")),
             (bytes_value(""), None),
