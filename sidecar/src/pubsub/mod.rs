@@ -102,7 +102,7 @@ impl Brokers {
     /// Publishing in bulk is not part of this release.
     pub(crate) fn bulk(&self, pubsub: &str, shown: Shown) -> ApiError {
         if self.slots.is_empty() {
-            return errors::not_configured(pubsub, shown);
+            return errors::not_found(pubsub, shown);
         }
         unimplemented()
     }
@@ -122,10 +122,7 @@ impl Brokers {
             return Err(errors::name_empty(shown));
         }
         let Some(broker) = self.slots.wait(&pubsub).await else {
-            return Err(match self.slots.is_empty() {
-                true => errors::not_configured(&pubsub, shown),
-                false => errors::not_found(&pubsub, shown),
-            });
+            return Err(errors::not_found(&pubsub, shown));
         };
         if topic.is_empty() {
             return Err(errors::topic_empty(&pubsub, shown));
