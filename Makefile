@@ -9,7 +9,7 @@ DENY_VERSION := 0.20.2
 # Every step selects the whole workspace, because another selection would
 # build the dependencies a second time with other features.
 .DEFAULT_GOAL := help
-.PHONY: help build release demo test deps unit e2e fuzz bench lint fmt docs
+.PHONY: help build release demo test deps unit e2e fuzz bench startup lint fmt docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ bench: ## measure a release build; writes bench-results.md
 	@echo "==> bench"
 	@$(CARGO) build --workspace --bins --release
 	@$(TARGET_DIR)/release/xtask bench
+
+startup: ## find out again what the programs run at start; needs valgrind
+	@echo "==> startup"
+	@$(CARGO) build --workspace --bins
+	@$(TARGET_DIR)/debug/xtask startup
 
 lint: ## check format, lints, dependencies and project rules
 	@echo "==> format"

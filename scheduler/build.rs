@@ -1,4 +1,5 @@
-//! Compiles `proto/` into Rust, without protoc: what is stored, and etcd's API.
+//! Compiles `proto/` into Rust, without protoc: what is stored, and etcd's API. Says how the
+//! program is linked.
 
 use std::error::Error;
 use std::fs;
@@ -11,6 +12,7 @@ const REDACTED: [&str; 2] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
+    link::startup();
     let folder = Path::new("proto");
     println!("cargo:rerun-if-changed={}", folder.display());
     let mut files = Vec::new();

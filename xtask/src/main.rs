@@ -1,8 +1,9 @@
-//! Chores of the project: `xtask <bench|crds|docs|tidy>`; the Makefile calls them.
+//! Chores of the project: `xtask <bench|crds|docs|startup|tidy>`; the Makefile calls them.
 
 mod bench;
 mod crds;
 mod docs;
+mod startup;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +31,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Write startup.ld of the programs: which functions the linker puts side by side.
+    Startup(startup::Args),
     /// Check the rules of the repository.
     Tidy,
 }
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Bench(args) => bench::run(&args),
         Chore::Crds { check } => crds::run(check),
         Chore::Docs { check } => docs::run(check),
+        Chore::Startup(args) => startup::run(&args),
         Chore::Tidy => tidy::run(),
     }
 }

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("service", &[]),
     ("resources", &["schedule"]),
     ("k8s", &[]),
+    ("link", &[]),
     ("schedule", &[]),
     (
         "actors",
@@ -44,14 +45,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &["resources", "proto", "security", "service"]),
     ("operator", &["k8s", "resources", "proto", "service"]),
     ("injector", &["resources", "proto", "service"]),
-    ("placement", &["k8s", "proto", "security", "service"]),
+    (
+        "placement",
+        &["k8s", "link", "proto", "security", "service"],
+    ),
     (
         "sentry",
-        &["k8s", "resources", "proto", "security", "service"],
+        &["k8s", "link", "resources", "proto", "security", "service"],
     ),
     (
         "scheduler",
-        &["k8s", "proto", "schedule", "security", "service"],
+        &["k8s", "link", "proto", "schedule", "security", "service"],
     ),
     ("testkit", &[]),
     ("conformance", &["component"]),
@@ -267,7 +271,8 @@ fn linked(selection: &[&str]) -> anyhow::Result<BTreeSet<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-fn cargo(args: &[&str]) -> anyhow::Result<String> {
+/// What cargo prints.
+pub(crate) fn cargo(args: &[&str]) -> anyhow::Result<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
         .args(args)

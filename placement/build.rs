@@ -1,0 +1,5 @@
+//! Says how the program is linked.
+
+fn main() {
+    link::startup();
+}

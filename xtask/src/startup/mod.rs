@@ -1,0 +1,117 @@
+//! Writes `startup.ld` of each program: the functions that it runs at start, for the linker to
+//! put side by side, so that an idle process keeps less of its file in memory.
+//!
+//! The program runs under callgrind, which tells what was executed, and lld's map tells which
+//! functions these addresses are.
+
+mod map;
+mod program;
+mod script;
+mod trace;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use crate::docs::put_or_check;
+use crate::tidy::cargo;
+use program::Program;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these programs.
+    programs: Vec<Program>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    ensure!(
+        testkit::program("valgrind").is_some(),
+        "valgrind is not installed: run `apt-get install valgrind`"
+    );
+    let programs = match args.programs.as_slice() {
+        [] => clap::ValueEnum::value_variants(),
+        some => some,
+    };
+    let metadata = cargo(&["metadata", "--format-version", "1", "--no-deps"])?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    let target = metadata["target_directory"].as_str();
+    let target = Path::new(target.context("cargo metadata names no target directory")?);
+    let maps = tempfile::tempdir()?;
+    build(maps.path())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    for program in programs {
+        let binary = target.join("release").join(program.name());
+        // callgrind names a file by its real path.
+        let binary = binary
+            .canonicalize()
+            .with_context(|| format!("{} was not built", binary.display()))?;
+        let trace = runtime.block_on(program.trace(&binary))?;
+        let package = program.package();
+        let map = maps.path().join(format!("{package}.map"));
+        let map = std::fs::read_to_string(&map)
+            .with_context(|| format!("the linker wrote no map of {}", program.name()))?;
+        let order = order(&binary, &trace, &map)
+            .with_context(|| format!("cannot tell what {} ran", program.name()))?;
+        let script = script::render(program.name(), &order);
+        put_or_check(&format!("{package}/startup.ld"), &script, false)?;
+    }
+    Ok(())
+}
+
+/// Builds the programs as `make release` does, because names of functions contain hashes that
+/// follow from the profile and the selection.
+fn build(maps: &Path) -> anyhow::Result<()> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let status = Command::new(cargo)
+        .args(["build", "--workspace", "--bins", "--release"])
+        // A new folder each time makes cargo link again, which is what writes the maps.
+        .env("DAPR_RS_LINK_MAP", maps)
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(status.success(), "the release build failed");
+    Ok(())
+}
+
+/// The sections of the functions that ran, as the linker script names them.
+fn order(binary: &Path, trace: &str, map: &str) -> anyhow::Result<Vec<String>> {
+    let functions = map::functions(map)?;
+    let mut ran = vec![false; functions.len()];
+    for address in trace::executed(trace, binary)? {
+        if let Some(index) = map::find(&functions, address) {
+            ran[index] = true;
+        }
+    }
+    ensure!(
+        ran.contains(&true),
+        "no address is one of a function in the map"
+    );
+    Ok(script::names(&functions, &ran))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ran_is_found_in_the_map() {
+        let map = format!(
+            "{}\n\
+             1000 1000 10 16 .text\n\
+             1000 1000 10 16         main.o:(.text.main)\n\
+             1010 1010 10 16         main.o:(.text.idle)\n",
+            map::HEAD
+        );
+        let trace = "positions: instr\nob=/bin/p\nfn=a\n0x1008 3\n";
+        let names = order(Path::new("/bin/p"), trace, &map).unwrap();
+        assert_eq!(names, [".text.main"]);
+        let error = order(Path::new("/bin/q"), trace, &map).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no address is one of a function in the map"
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! The programs, each started alone, used a little and ended, under callgrind.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::ValueEnum;
+use proto::dapr::runtime::v1::GetStateRequest;
+use proto::dapr::runtime::v1::dapr_client::DaprClient;
+use testkit::{Http, Process, eventually, free_ports};
+
+use super::trace;
+
+/// Everything takes fifty times as long as it does without callgrind.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Program {
+    Daprd,
+    Sentry,
+    Placement,
+    Scheduler,
+}
+
+/// How a program is started, and where it tells that it is healthy.
+struct Start {
+    args: Vec<String>,
+    port: u16,
+    path: &'static str,
+    /// Where a sidecar's gRPC API is.
+    grpc: Option<u16>,
+}
+
+impl Program {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Daprd => "daprd",
+            Self::Sentry => "sentry",
+            Self::Placement => "placement",
+            Self::Scheduler => "scheduler",
+        }
+    }
+
+    /// The folder and the package that it is built from.
+    pub(super) fn package(self) -> &'static str {
+        match self {
+            Self::Daprd => "sidecar",
+            other => other.name(),
+        }
+    }
+
+    /// Runs it until it was healthy and asked for something, and returns callgrind's trace.
+    pub(super) async fn trace(self, binary: &Path) -> anyhow::Result<String> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("callgrind.out");
+        let start = match self {
+            Self::Daprd => daprd(folder.path())?,
+            Self::Sentry => sentry(folder.path())?,
+            Self::Placement => placement(),
+            Self::Scheduler => scheduler(folder.path()),
+        };
+        let mut process = Process::builder("valgrind")
+            .args(trace::OPTIONS)
+            .arg(format!("--callgrind-out-file={}", file.display()))
+            .arg(binary)
+            .args(&start.args)
+            .start()?;
+        let http = Http::port(start.port).within(PATIENCE);
+        eventually(PATIENCE, async || {
+            let reply = http.get(start.path).await;
+            let healthy = reply.is_ok_and(|reply| reply.status.is_success());
+            ensure!(healthy, "not healthy:\n{}", process.output());
+            Ok(())
+        })
+        .await;
+        if let Some(grpc) = start.grpc {
+            use_api(&http, grpc).await?;
+        }
+        let code = process.stop(PATIENCE).await?;
+        ensure!(code == 0, "{} ended with {code}", self.name());
+        std::fs::read_to_string(&file).context("callgrind wrote no trace")
+    }
+}
+
+const STORE: &str = "\
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata:
+  name: memory
+spec:
+  type: state.in-memory
+  version: v1
+";
+
+const CONFIGURATION: &str = "\
+apiVersion: dapr.io/v1alpha1
+kind: Configuration
+metadata:
+  name: daprsystem
+spec: {}
+";
+
+fn daprd(folder: &Path) -> anyhow::Result<Start> {
+    let resources = folder.join("resources");
+    std::fs::create_dir(&resources)?;
+    std::fs::write(resources.join("memory.yaml"), STORE)?;
+    let [http, grpc, internal, metrics] = free_ports();
+    let args = vec![
+        "--app-id=startup".to_owned(),
+        "--dapr-listen-addresses=127.0.0.1".to_owned(),
+        "--dapr-internal-grpc-listen-address=127.0.0.1".to_owned(),
+        format!("--resources-path={}", resources.display()),
+        format!("--dapr-http-port={http}"),
+        format!("--dapr-grpc-port={grpc}"),
+        format!("--dapr-internal-grpc-port={internal}"),
+        format!("--metrics-port={metrics}"),
+    ];
+    Ok(Start {
+        args,
+        port: http,
+        path: "/v1.0/healthz",
+        grpc: Some(grpc),
+    })
+}
+
+/// What most sidecars are asked for: what they have, and a value over each API.
+async fn use_api(http: &Http, grpc: u16) -> anyhow::Result<()> {
+    let state = "/v1.0/state/memory";
+    let saved = http.post(state, r#"[{"key":"key","value":"value"}]"#).await;
+    let metadata = http.get("/v1.0/metadata").await;
+    let read = http.get(&format!("{state}/key")).await;
+    for reply in [saved, metadata, read] {
+        let reply = reply?;
+        ensure!(reply.status.is_success(), "daprd says {}", reply.text());
+    }
+    let mut client = DaprClient::connect(format!("http://127.0.0.1:{grpc}")).await?;
+    let request = GetStateRequest {
+        store_name: "memory".to_owned(),
+        key: "key".to_owned(),
+        ..GetStateRequest::default()
+    };
+    client.get_state(request).await?;
+    Ok(())
+}
+
+fn sentry(folder: &Path) -> anyhow::Result<Start> {
+    let config = folder.join("sentry.yaml");
+    std::fs::write(&config, CONFIGURATION)?;
+    let issuer = folder.join("issuer");
+    std::fs::create_dir(&issuer)?;
+    let args = vec![
+        "--trust-domain=localhost".to_owned(),
+        format!("--config={}", config.display()),
+        format!("--issuer-credentials={}", issuer.display()),
+    ];
+    Ok(service(args))
+}
+
+fn placement() -> Start {
+    let [raft] = free_ports();
+    service(vec![
+        "--id=p0".to_owned(),
+        format!("--initial-cluster=p0=127.0.0.1:{raft}"),
+    ])
+}
+
+fn scheduler(folder: &Path) -> Start {
+    let [tools, peer] = free_ports();
+    service(vec![
+        "--id=s0".to_owned(),
+        format!("--etcd-initial-cluster=s0=http://127.0.0.1:{peer}"),
+        format!("--etcd-client-port={tools}"),
+        format!("--etcd-data-dir={}", folder.join("data").display()),
+    ])
+}
+
+/// A service of the control plane with these flags and those that all of them have.
+fn service(mut args: Vec<String>) -> Start {
+    let [port, health, metrics] = free_ports();
+    args.extend([
+        "--listen-address=127.0.0.1".to_owned(),
+        format!("--port={port}"),
+        format!("--healthz-port={health}"),
+        format!("--metrics-port={metrics}"),
+    ]);
+    Start {
+        args,
+        port: health,
+        path: "/healthz",
+        grpc: None,
+    }
+}
