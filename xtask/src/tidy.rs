@@ -42,7 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("consul", &["component"]),
     ("components-all", &["component", "components/*"]),
     ("sidecar", &["crates/*", "components-all"]),
-    ("cli", &["resources", "proto", "security", "service"]),
+    ("cli", &["k8s", "resources", "proto", "security", "service"]),
     ("operator", &["k8s", "resources", "proto", "service"]),
     ("injector", &["resources", "proto", "service"]),
     (

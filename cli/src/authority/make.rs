@@ -11,7 +11,7 @@ use rcgen::{
 };
 use security::pem;
 
-use super::{Authority, Certificate, NAMESPACE, TRUST_DOMAIN};
+use super::{Authority, Certificate, Owner};
 
 /// How far another clock may be behind, as Sentry has it.
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
@@ -55,6 +55,7 @@ pub(crate) fn read_key(text: &[u8]) -> Result<KeyPair> {
 /// key once more. The new issuer's chain carries it, so that sidecars that know only the earlier
 /// root accept new certificates. Without a bridge in the result, they do not.
 pub(crate) fn make(
+    owner: Owner<'_>,
     root_key: Option<KeyPair>,
     validity: Validity,
     earlier: Option<&Authority>,
@@ -64,8 +65,12 @@ pub(crate) fn make(
         None => KeyPair::generate_for(&PKCS_ED25519)?,
     };
     let key = KeyPair::generate_for(&PKCS_ED25519)?;
-    let mut root = params(TRUST_DOMAIN, validity)?;
-    let id = format!("spiffe://{TRUST_DOMAIN}/ns/{NAMESPACE}/dapr-sentry");
+    let Owner {
+        trust_domain,
+        namespace,
+    } = owner;
+    let mut root = params(trust_domain, validity)?;
+    let id = format!("spiffe://{trust_domain}/ns/{namespace}/dapr-sentry");
     let mut issuer = params(&id, validity)?;
     issuer.key_usages.push(KeyUsagePurpose::CrlSign);
     let anchor = Certificate::parse(root.self_signed(&root_key)?.der())?;

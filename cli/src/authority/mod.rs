@@ -26,6 +26,20 @@ pub(crate) const TRUST_DOMAIN: &str = "localhost";
 /// The namespace of that Sentry.
 pub(crate) const NAMESPACE: &str = "default";
 
+/// Whose authority it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner<'a> {
+    pub(crate) trust_domain: &'a str,
+    /// Sentry's.
+    pub(crate) namespace: &'a str,
+}
+
+/// The Sentries of this machine.
+pub(crate) const LOCAL: Owner<'static> = Owner {
+    trust_domain: TRUST_DOMAIN,
+    namespace: NAMESPACE,
+};
+
 /// Trust anchors, and an issuer that belongs to one of them with its key.
 pub(crate) struct Authority {
     pub(crate) anchors: Vec<Certificate>,
@@ -99,11 +113,11 @@ impl Authority {
         certificate::to_pem(&self.anchors)
     }
 
-    fn chain_pem(&self) -> String {
+    pub(crate) fn chain_pem(&self) -> String {
         certificate::to_pem(&self.chain)
     }
 
-    fn key_pem(&self) -> String {
+    pub(crate) fn key_pem(&self) -> String {
         pem::encode("PRIVATE KEY", self.key.serialized_der())
     }
 }

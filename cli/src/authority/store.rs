@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use security::pem;
 use tokio::time::Instant;
 
-use super::{Authority, Validity, make};
+use super::{Authority, LOCAL, Validity, make};
 
 /// Root certificates, issuer certificate, issuer key: the names that Sentry looks for.
 pub(crate) const FILES: [&str; 3] = ["ca.crt", "issuer.crt", "issuer.key"];
@@ -70,7 +70,7 @@ impl Store {
         let lock = self.lock().await?;
         let now = Timestamp::now();
         let Some(authority) = self.load()? else {
-            let authority = make(None, Validity::days(now, LIFE_IN_DAYS), None)?;
+            let authority = make(LOCAL, None, Validity::days(now, LIFE_IN_DAYS), None)?;
             self.save(&lock, &authority)?;
             return Ok(authority);
         };

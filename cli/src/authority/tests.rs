@@ -39,7 +39,7 @@ fn accepted(authority: &Authority, known: &Authority) -> bool {
 
 #[test]
 fn root_and_issuer_look_like_those_of_sentry() {
-    let authority = make(None, validity(), None).expect("made");
+    let authority = make(LOCAL, None, validity(), None).expect("made");
     let check = |certificate: &Certificate, organization: &str, crl_sign: bool| {
         let (_, parsed) = X509Certificate::from_der(&certificate.der).expect("a certificate");
         assert_eq!(parsed.subject.to_string(), format!("O={organization}"));
@@ -80,19 +80,19 @@ fn root_and_issuer_look_like_those_of_sentry() {
 
 #[test]
 fn who_knows_an_earlier_root_accepts_what_came_after_it() {
-    let first = make(None, validity(), None).expect("made");
-    let stranger = make(None, validity(), None).expect("made");
-    let mut authority = make(None, validity(), Some(&first)).expect("made");
+    let first = make(LOCAL, None, validity(), None).expect("made");
+    let stranger = make(LOCAL, None, validity(), None).expect("made");
+    let mut authority = make(LOCAL, None, validity(), Some(&first)).expect("made");
     authority.keep_trusting(&first, Timestamp::now());
     for _ in 0..5 {
         let key = new_root_key().expect("a key");
-        let mut next = make(Some(key), validity(), Some(&authority)).expect("made");
+        let mut next = make(LOCAL, Some(key), validity(), Some(&authority)).expect("made");
         next.keep_trusting(&authority, Timestamp::now());
         assert!(accepted(&next, &next));
         assert!(accepted(&authority, &next), "old certificates are good");
         let before = Authority {
             anchors: vec![authority.anchors[0].clone()],
-            ..make(None, validity(), None).expect("made")
+            ..make(LOCAL, None, validity(), None).expect("made")
         };
         assert!(accepted(&next, &before), "new certificates are good");
         assert!(!accepted(&next, &stranger));
@@ -113,7 +113,7 @@ fn every_kind_of_key_may_be_the_roots() {
         let key = KeyPair::generate_for(algorithm).expect("a key");
         let text = pem::encode("PRIVATE KEY", key.serialized_der());
         let key = read_key(text.as_bytes()).expect("read back");
-        let authority = make(Some(key), validity(), None).expect("made");
+        let authority = make(LOCAL, Some(key), validity(), None).expect("made");
         assert!(accepted(&authority, &authority), "{algorithm:?}");
     }
 }
@@ -154,7 +154,7 @@ async fn certificates_that_have_ended_are_not_used() {
     let parent = tempfile::tempdir().expect("folder");
     let store = Store::new(parent.path().to_owned());
     let ended = Validity::days(Timestamp::from_second(1_700_000_000).expect("a time"), 1);
-    let authority = make(None, ended, None).expect("made");
+    let authority = make(LOCAL, None, ended, None).expect("made");
     store
         .save(&store.lock().await.expect("free"), &authority)
         .expect("saved");
@@ -166,7 +166,7 @@ async fn certificates_that_have_ended_are_not_used() {
         "{error}"
     );
     // What has ended is neither trusted nor the way to anything.
-    let mut new = make(None, validity(), Some(&authority)).expect("made");
+    let mut new = make(LOCAL, None, validity(), Some(&authority)).expect("made");
     new.keep_trusting(&authority, Timestamp::now());
     assert_eq!((new.anchors.len(), new.chain.len()), (1, 1));
 }

@@ -1,5 +1,7 @@
-//! `dapr mtls`: the certificates of this machine's authority, and who uses them.
+//! `dapr mtls`: the certificates of this machine's authority or of a cluster's, and who uses them.
 
+mod cluster;
+mod local;
 mod renew;
 
 use std::{
@@ -11,12 +13,12 @@ use anyhow::{Context, Result};
 use jiff::{Timestamp, Unit};
 
 use crate::{
-    authority::{Authority, Certificate, FILES, Store, date, read_file, write_file},
-    command,
+    authority::{Authority, Certificate, FILES, Store, date, write_file},
     home::Home,
-    instances,
     output::Report,
 };
+
+use self::cluster::Cluster;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,8 +27,10 @@ Examples:
   dapr mtls export -o ./certs                  copy ca.crt, issuer.crt and issuer.key
   dapr mtls renew-certificate                  a new root and issuer, valid for a year
   dapr mtls renew-certificate --valid-until 30 valid for 30 days
+  dapr mtls expiry -k                          the same of a cluster
 
-The certificates are in ~/.dapr/certs; the first `dapr run --mtls` makes them.";
+The certificates are in ~/.dapr/certs; the first `dapr run --mtls` makes them. With -k they are
+those of the cluster that the kubeconfig names (KUBECONFIG, or ~/.kube/config).";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -34,7 +38,8 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
 
-    #[arg(short, long, hide = true, global = true)]
+    /// Work on a Kubernetes cluster instead of this machine
+    #[arg(short, long, global = true)]
     kubernetes: bool,
 }
 
@@ -54,60 +59,34 @@ enum Command {
 }
 
 pub(crate) async fn execute(args: &Args, home: &Home, report: Report) -> Result<u8> {
-    let name = match &args.command {
-        None => "mtls",
-        Some(Command::Export { .. }) => "mtls export",
-        Some(Command::Expiry) => "mtls expiry",
-        Some(Command::RenewCertificate(_)) => "mtls renew-certificate",
-    };
     if args.kubernetes {
-        return Err(command::no_kubernetes(name));
+        let cluster = Cluster::find().await?;
+        match &args.command {
+            None => cluster.status(report),
+            Some(Command::Export { out }) => {
+                export(&cluster.authority_texts().await?, out, report)?
+            }
+            Some(Command::Expiry) => expiry(&cluster.authority().await?, report),
+            Some(Command::RenewCertificate(args)) => cluster.renew(args, report).await?,
+        }
+        return Ok(0);
     }
     let store = Store::new(home.certs());
     match &args.command {
-        None => status(&store, report).await?,
-        Some(Command::Export { out }) => export(&store, out, report)?,
-        Some(Command::Expiry) => expiry(&present(&store)?, report),
-        Some(Command::RenewCertificate(args)) => renew::execute(args, &store, report).await?,
+        None => local::status(&store, report).await?,
+        Some(Command::Export { out }) => export(&local::texts(&store)?, out, report)?,
+        Some(Command::Expiry) => expiry(&local::present(&store)?, report),
+        Some(Command::RenewCertificate(args)) => local::renew(args, &store, report).await?,
     }
     Ok(0)
 }
 
-async fn status(store: &Store, report: Report) -> Result<()> {
-    let running = instances::all().await?;
-    let (with, without): (Vec<_>, Vec<_>) = running.iter().partition(|sidecar| sidecar.mtls);
-    for (sidecars, state) in [(with, "enabled"), (without, "disabled")] {
-        if !sidecars.is_empty() {
-            let ids: Vec<&str> = sidecars.iter().map(|s| s.app_id.as_str()).collect();
-            report.info(format_args!("Mutual TLS is {state} for {}", ids.join(", ")));
-        }
-    }
-    if running.is_empty() {
-        report
-            .info("No sidecar runs on this machine; `dapr run --mtls` starts one with mutual TLS");
-    }
-    match store.load()? {
-        Some(authority) => report.info(format_args!(
-            "The certificates in {} are valid until {}",
-            store.folder().display(),
-            date(authority.ends())
-        )),
-        None => report.info(format_args!(
-            "There are no certificates in {} yet; the first `dapr run --mtls` makes them",
-            store.folder().display()
-        )),
-    }
-    Ok(())
-}
-
-fn export(store: &Store, out: &Path, report: Report) -> Result<()> {
-    present(store)?;
+/// Writes root, issuer and the issuer's key to the folder.
+fn export(texts: &[Vec<u8>; 3], out: &Path, report: Report) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("cannot create folder {}", out.display()))?;
-    for name in FILES {
-        let from = store.folder().join(name);
-        let content = read_file(&from)?.with_context(|| format!("{} is gone", from.display()))?;
+    for (name, text) in FILES.iter().zip(texts) {
         let to = out.join(name);
-        write_file(&to, &content).with_context(|| format!("cannot write {}", to.display()))?;
+        write_file(&to, text).with_context(|| format!("cannot write {}", to.display()))?;
     }
     report.success(format_args!(
         "Trust certs successfully exported to {}",
@@ -145,13 +124,4 @@ fn ends(name: &str, certificate: &Certificate, now: Timestamp) -> String {
         "{name} certificate expires in {left} hours. Expiry date: {}",
         date(end)
     )
-}
-
-fn present(store: &Store) -> Result<Authority> {
-    store.load()?.with_context(|| {
-        format!(
-            "there are no certificates in {}; the first `dapr run --mtls` makes them",
-            store.folder().display()
-        )
-    })
 }

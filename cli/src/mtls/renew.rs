@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
 use crate::{
-    authority::{Authority, Store, Validity, date, make, new_root_key, read_file, read_key},
+    authority::{self, Authority, Owner, Validity, date, new_root_key, read_file, read_key},
     output::Report,
 };
 
@@ -17,6 +17,7 @@ Examples:
   dapr mtls renew-certificate --private-key root.key
   dapr mtls renew-certificate --ca-root-certificate ca.crt \\
     --issuer-public-certificate issuer.crt --issuer-private-key issuer.key
+  dapr mtls renew-certificate -k --restart
 
 A root that is still valid stays beside the new one, so that certificates of both are accepted.";
 
@@ -43,26 +44,37 @@ pub(super) struct Args {
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
     valid_until: u16,
 
-    // Upstream's flags for a cluster; accepted, without effect.
-    #[arg(long, hide = true)]
-    restart: bool,
-    #[arg(long, hide = true, value_name = "SECONDS")]
-    timeout: Option<u32>,
+    /// Restart the control plane afterwards; with -k
+    #[arg(long)]
+    pub(super) restart: bool,
+
+    /// Seconds that the whole may take; with -k
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) timeout: u32,
+
+    // Upstream's flag for the chart that it upgrades; accepted, without effect.
     #[arg(long, hide = true, value_name = "NAME")]
     image_variant: Option<String>,
 }
 
-pub(super) async fn execute(args: &Args, store: &Store, report: Report) -> Result<()> {
-    report.pending("Starting certificate rotation");
-    if args.restart {
-        report.warning(
-            "--restart has no effect on this machine: Sentry takes new certificates by itself",
-        );
-    }
-    let lock = store.lock().await?;
-    let now = Timestamp::now();
-    let earlier = store.load()?;
-    let mut new = match args.given()? {
+/// What takes the earlier authority's place.
+pub(super) struct New {
+    pub(super) authority: Authority,
+    /// Whether those who know only the earlier roots accept its certificates.
+    pub(super) bridged: bool,
+}
+
+/// The given authority or a fresh one, which trusts what was signed before it as well.
+pub(super) fn make(
+    args: &Args,
+    owner: Owner<'_>,
+    earlier: Option<&Authority>,
+    now: Timestamp,
+    report: Report,
+) -> Result<New> {
+    let given = args.given()?;
+    let fresh = given.is_none();
+    let mut authority = match given {
         Some(given) => {
             report.info("Using the given root and issuer");
             ensure!(
@@ -83,33 +95,22 @@ pub(super) async fn execute(args: &Args, store: &Store, report: Report) -> Resul
                     .with_context(|| format!("private key {}", path.display()))?,
                 None => new_root_key()?,
             };
-            make(
-                Some(key),
-                Validity::days(now, args.valid_until),
-                earlier.as_ref(),
-            )?
+            let validity = Validity::days(now, args.valid_until);
+            authority::make(owner, Some(key), validity, earlier)?
         }
     };
-    let bridged = new.chain.len() > 1;
-    if let Some(earlier) = &earlier {
-        new.keep_trusting(earlier, now);
+    let bridged = fresh && authority.chain.len() > 1;
+    if let Some(earlier) = earlier {
+        authority.keep_trusting(earlier, now);
     }
-    store.save(&lock, &new)?;
+    Ok(New { authority, bridged })
+}
+
+pub(super) fn tell(new: &Authority, report: Report) {
     report.success(format_args!(
         "Certificate rotation is successful! Your new certificate is valid through {}",
         date(new.ends())
     ));
-    match earlier {
-        None => {}
-        Some(_) if bridged && args.ca_root_certificate.is_none() => report.info(
-            "Nothing needs a restart: sidecars that run go on, and get new certificates in time",
-        ),
-        Some(_) => report.warning(
-            "Restart what `dapr run --mtls` has started: sidecars that run know the earlier root \
-             only and will refuse new certificates",
-        ),
-    }
-    Ok(())
 }
 
 impl Args {

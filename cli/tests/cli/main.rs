@@ -1,5 +1,6 @@
 //! The built tool with real sidecars: what a user types and sees.
 
+mod cluster;
 mod invoke;
 mod mtls;
 mod run;

@@ -41,12 +41,6 @@ fn certificates_are_made_shown_copied_and_renewed() {
         1,
         "there are no certificates in ",
     );
-    fails(
-        &dapr(home, &["mtls", "expiry", "-k"]),
-        1,
-        "`dapr mtls expiry -k` works on a Kubernetes",
-    );
-
     let made = dapr(home, &RENEW);
     succeeds(&made, "Certificate rotation is successful!");
     assert!(!text(&made).contains("restart"), "{}", text(&made));
@@ -146,11 +140,6 @@ fn what_cannot_be_an_authority_is_refused_and_changes_nothing() {
     );
     check(&["--private-key", "one/ca.crt"], 1, "has no private key");
     check(&["--valid-until", "0"], 255, "--valid-until");
-    check(
-        &["-k"],
-        1,
-        "`dapr mtls renew-certificate -k` works on a Kubernetes",
-    );
 }
 
 #[tokio::test]

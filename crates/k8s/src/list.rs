@@ -3,6 +3,7 @@
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::{Client, Error, Kind};
@@ -43,6 +44,21 @@ struct ListMeta {
 }
 
 impl Client {
+    /// All objects of a kind, in one namespace or in all of them.
+    pub async fn all<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+    ) -> Result<Vec<T>, Error> {
+        let mut all = Vec::new();
+        self.list(kind, namespace, |item| {
+            all.push(serde_json::from_str(item.get())?);
+            Ok(())
+        })
+        .await?;
+        Ok(all)
+    }
+
     /// Shows every object to `each`, and answers the version of the list, which
     /// is empty when the server has none.
     pub(crate) async fn list(

@@ -27,6 +27,8 @@ pub struct Manners {
     pub forgets_versions: bool,
     /// It answers everything with 500.
     pub fails: bool,
+    /// It answers everything with 403.
+    pub forbids: bool,
 }
 
 /// A running server; it ends when it is dropped.
@@ -202,6 +204,9 @@ impl State {
         };
         if manners.fails {
             return status(StatusCode::INTERNAL_SERVER_ERROR, "it fails");
+        }
+        if manners.forbids {
+            return status(StatusCode::FORBIDDEN, "it is not allowed");
         }
         let body = match Limited::new(body, 4 << 20).collect().await {
             Ok(body) => body.to_bytes(),
