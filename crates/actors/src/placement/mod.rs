@@ -176,7 +176,13 @@ impl Placement {
     /// local actor is left; at once while there is no stream. For a sidecar that ends: its
     /// actors go to others, and no call of theirs fails.
     pub async fn leave(&self) {
-        self.report(Hosted::default());
+        let hosted = self.shared.hosted();
+        // With the types goes what each allows to the calls that are under way.
+        let longest = hosted.types.values().copied().chain([hosted.drain]).max();
+        self.report(Hosted {
+            types: BTreeMap::new(),
+            drain: longest.unwrap_or_default(),
+        });
         self.shared.claims.nothing_local().await;
     }
 

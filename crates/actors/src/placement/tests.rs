@@ -302,6 +302,33 @@ async fn a_sidecar_that_leaves_waits_until_the_others_know() {
 }
 
 #[tokio::test]
+async fn calls_have_their_time_to_finish_when_the_sidecar_leaves() {
+    let mut server = Fake::start().await;
+    let it = Sidecar::start(settings(&[&server]));
+    it.placement.report(hosted(&["cat"], LONG));
+    let mut stream = server.next_stream().await;
+    stream.next().await;
+    stream.round(1, &[("cat", &["a:1"])]).await;
+    let claim = it.lookup("cat").await.unwrap();
+    let others = async {
+        assert!(stream.next().await.entities.is_empty());
+        stream.send(order("lock", 2)).await;
+        stream.expect(HostOperation::Lock, 2).await;
+        stream.send(update(2, &[])).await;
+        while !it.waits("cat") {
+            tokio::task::yield_now().await;
+        }
+        assert!(claim.revoked().now_or_never().is_none(), "the call was cut");
+        drop(claim);
+        stream.expect(HostOperation::Update, 2).await;
+        stream.send(order("unlock", 2)).await;
+        stream.expect(HostOperation::Unlock, 2).await;
+    };
+    let both = async { tokio::join!(it.placement.leave(), others) };
+    tokio::time::timeout(LONG, both).await.unwrap();
+}
+
+#[tokio::test]
 async fn without_a_server_actors_are_switched_off() {
     let it = Sidecar::start(settings(&[]));
     assert!(matches!(it.lookup("cat").await, Err(Error::NoPlacement)));
