@@ -208,7 +208,7 @@ impl Servers<'_> {
             pipeline: Pipeline::default(),
             log: None,
         };
-        let api = HttpApi::new(layers, routes.router(&Access::default(), None));
+        let api = HttpApi::new(layers, routes.router(&self.access, None));
         let protocol = Protocol::http(self.config.read_buffer, false);
         serve(listener, protocol, tasks, move |peer| Connection {
             api: api.clone(),

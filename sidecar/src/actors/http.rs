@@ -93,7 +93,10 @@ async fn invoke(actors: Arc<Actors>, call: Call) -> Answer {
         content_type: content_type
             .map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
             .unwrap_or_default(),
-        body: body::read(body).await.map_err(|e| bad(e.to_string()))?,
+        body: match body::read(body).await {
+            Ok(body) => body,
+            Err(e) => return Err(bad(format!("failed to read body: {e}"))),
+        },
     };
     let reply = actors.invoke(call).await;
     let reply = reply.map_err(|e| errors::invoke(&e).into_response())?;
@@ -309,7 +312,10 @@ async fn get_reminder(actors: Arc<Actors>, call: Call) -> Answer {
         ttl: &reminder.ttl,
     };
     match json::to_vec(&shown) {
-        Ok(body) => Ok(json_response(StatusCode::OK, body)),
+        Ok(mut body) => {
+            body.push(b'\n');
+            Ok(json_response(StatusCode::OK, body))
+        }
         Err(e) => Err(unclassified(e.to_string()).into_response()),
     }
 }

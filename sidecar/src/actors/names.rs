@@ -43,7 +43,7 @@ mod tests {
             ("a\\b", Err("name contains forbidden character: \"a\\\\b\"")),
             ("a#", Err("name contains forbidden character: \"a#\"")),
             ("a?", Err("name contains forbidden character: \"a?\"")),
-            ("a\0", Err("name contains forbidden character: \"a\\0\"")),
+            ("a\0", Err("name contains forbidden character: \"a\\x00\"")),
             (
                 "ab\n",
                 Err("name contains control character at position 2: \"ab\\n\""),

@@ -51,7 +51,15 @@ pub(crate) fn first_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, St
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err("EOF".into());
     }
-    T::deserialize(&mut serde_json::Deserializer::from_slice(body)).map_err(|e| e.to_string())
+    T::deserialize(&mut serde_json::Deserializer::from_slice(body)).map_err(|e| told(&e))
+}
+
+/// Upstream's words for a body that breaks off.
+pub(crate) fn told(error: &serde_json::Error) -> String {
+    match error.is_eof() {
+        true => "unexpected EOF".to_owned(),
+        false => error.to_string(),
+    }
 }
 
 /// Implements `Deserialize` for a struct with `Default` whose field names match

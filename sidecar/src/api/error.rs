@@ -191,6 +191,16 @@ pub(crate) fn text_response(status: StatusCode, text: impl Into<Body>) -> Respon
     response
 }
 
+/// A refusal in plain text, as Go's servers write it.
+pub(crate) fn plain_error(status: StatusCode, text: &str) -> Response {
+    let mut response = text_response(status, format!("{text}\n"));
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
 impl Detail {
     fn write(&self, out: &mut Vec<u8>) {
         let start = |out: &mut Vec<u8>, name: &str| {

@@ -18,7 +18,7 @@ use tower::Service;
 use super::access::Access;
 use super::auth::Token;
 use super::cors::Cors;
-use super::error::text_response;
+use super::error::plain_error;
 use super::log::ApiLog;
 use super::metrics::HttpMetrics;
 use super::path;
@@ -109,7 +109,7 @@ impl HttpApi {
         let span = match &layers.tracer {
             Some(tracer) => match trace::http(tracer, &mut req) {
                 Ok(span) => span,
-                Err(e) => return text_response(StatusCode::BAD_REQUEST, e.to_string()),
+                Err(e) => return plain_error(StatusCode::BAD_REQUEST, &e.to_string()),
             },
             None => None,
         };
@@ -144,7 +144,7 @@ impl HttpApi {
         let mut response = match admitted {
             true if layers.pipeline.is_empty() => self.logged(req).await,
             true => self.piped(req).await,
-            false => text_response(StatusCode::UNAUTHORIZED, "invalid api token"),
+            false => plain_error(StatusCode::UNAUTHORIZED, "invalid api token"),
         };
         if let Some(cors) = cors {
             cors.mark(&mut response);

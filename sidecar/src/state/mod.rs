@@ -97,8 +97,8 @@ impl Ready {
         metadata: Metadata,
     ) -> Result<Option<Item>, ApiError> {
         let stored = self.store.key(key)?;
-        let consistency =
-            request::consistency(consistency).map_err(|e| errors::get(key, self.name(), &e))?;
+        // Upstream checks it only where it writes.
+        let consistency = request::consistency(consistency).unwrap_or(Consistency::Unset);
         let req = GetRequest {
             key: stored,
             consistency,
