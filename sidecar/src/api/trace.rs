@@ -228,10 +228,11 @@ impl GrpcSpan {
     /// `status` is the code and the message that came with the head of the answer.
     pub(crate) fn end(mut self, response: &mut Response) {
         let head = response.headers_mut();
-        if let Some(context) = self.span.context()
-            && !self.method.ends_with("/InvokeService")
-        {
-            head.insert(headers::GRPC_TRACE_BIN, headers::grpc_trace_bin(context));
+        if let Some(context) = self.span.context() {
+            match self.method.ends_with("/InvokeService") {
+                true => head.insert(headers::TRACEPARENT, headers::traceparent(context)),
+                false => head.insert(headers::GRPC_TRACE_BIN, headers::grpc_trace_bin(context)),
+            };
         }
         if let Some(baggage) = self.baggage {
             head.insert(BAGGAGE, baggage);

@@ -87,8 +87,8 @@ impl Inbound {
 
     /// The request to an HTTP server; its address is path and query only.
     pub(crate) fn into_http(self) -> Result<Request<Body>, String> {
-        let verb =
-            to_method(self.head.verb).ok_or("invalid HTTP extension: the call has no verb")?;
+        let verb = to_method(self.head.verb)
+            .ok_or("rpc error: code = InvalidArgument desc = invalid HTTP verb")?;
         let mut path = format!("/{}", utf8_percent_encode(&self.head.method, PATH));
         if !self.head.query.is_empty() {
             path.push('?');

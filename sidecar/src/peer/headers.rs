@@ -126,8 +126,10 @@ fn canonical(name: &str) -> String {
 /// What a gRPC caller sent beside its call, without what its connection is about.
 pub(crate) fn from_grpc_caller(metadata: &MetadataMap) -> Metadata {
     let mut out = from_grpc(metadata);
-    out.retain(|key, _| {
-        !OF_GRPC.contains(&key.as_str()) && !matches!(key.as_str(), "host" | "content-length")
+    out.retain(|key, _| match key.as_str() {
+        "host" | "content-length" => false,
+        "grpc-accept-encoding" => true,
+        key => !OF_GRPC.contains(&key),
     });
     out
 }
