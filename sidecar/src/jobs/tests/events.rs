@@ -38,7 +38,7 @@ async fn an_http_app_is_called_with_the_data() {
             "a",
             Some(json),
             "/job/a",
-            &br#"{"a":[true,1.5,"\u003c"],"b":1}"#[..],
+            &br#"{"a":[true,1.5,"<"],"b":1}"#[..],
             Outcome::Success,
         ),
         ("/lead", Some(raw), "/job/lead", b"raw", Outcome::Success),
