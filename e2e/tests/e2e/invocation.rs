@@ -1,8 +1,12 @@
 //! Invocation of the sidecar's own app.
 
 use e2e::Sidecar;
+use http::Request;
+use http_body::Frame;
+use http_body_util::BodyExt;
 use serde_json::json;
-use testkit::{App, Http, Response};
+use testkit::server::channel;
+use testkit::{App, Connection, Http, Response};
 
 async fn pair(app: &App) -> Sidecar {
     Sidecar::builder("orders")
@@ -48,6 +52,44 @@ async fn a_call_reaches_the_app_with_verb_query_body_and_token() {
     let by_header = http.header("dapr-app-id", "orders");
     let reply = by_header.get("/a/b").await.unwrap().expect_status(200);
     assert_eq!(reply.json()["path"], "/a/b");
+}
+
+#[tokio::test]
+async fn a_get_with_a_body_of_unknown_length_reaches_the_app_whole() {
+    let app = echo().await;
+    let sidecar = pair(&app).await;
+    let (sender, body) = channel();
+    let request = Request::get("/v1.0/invoke/orders/method/find")
+        .header("transfer-encoding", "chunked")
+        .body(body);
+    let mut connection = Connection::open(sidecar.http).await.unwrap();
+    let sent = async {
+        sender.send(Ok(Frame::data("who ".into()))).await.unwrap();
+        sender.send(Ok(Frame::data("else".into()))).await.unwrap();
+        drop(sender);
+    };
+    let (response, ()) = tokio::join!(connection.send(request.unwrap()), sent);
+    let body = response.unwrap().into_body().collect().await.unwrap();
+    let seen: serde_json::Value = serde_json::from_slice(&body.to_bytes()).unwrap();
+    assert_eq!(
+        (&seen["method"], &seen["body"]),
+        (&json!("GET"), &json!("who else"))
+    );
+}
+
+#[tokio::test]
+async fn a_trace_passes_as_it_came_unless_tracing_is_configured() {
+    let app = echo().await;
+    let sidecar = pair(&app).await;
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let http = sidecar.http();
+    let traced = http.clone().header("traceparent", parent);
+    let reply = traced.get("/v1.0/invoke/orders/method/a").await.unwrap();
+    assert_eq!(reply.expect_status(200).header("traceparent"), parent);
+    assert_eq!(app.seen("/a")[0].header("traceparent"), parent);
+    let reply = http.get("/v1.0/invoke/orders/method/b").await.unwrap();
+    assert_eq!(reply.expect_status(200).header("traceparent"), "");
+    assert_eq!(app.seen("/b")[0].header("traceparent"), "");
 }
 
 #[tokio::test]
