@@ -11,7 +11,7 @@ mod sidecar;
 pub use actors::{ActorHost, Call, Turns, quick};
 pub use load::{Load, Outcome};
 pub use mesh::Mesh;
-pub use metric::metric;
+pub use metric::{metric, metric_at};
 pub use plane::{Member, Plane};
 pub use resource::{component, component_with};
 pub use sidecar::{Sidecar, SidecarBuilder};

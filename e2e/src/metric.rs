@@ -11,7 +11,15 @@ use crate::Sidecar;
 /// # Errors
 /// When the page cannot be had, or holds something else than a number.
 pub async fn metric(sidecar: &Sidecar, name: &str, labels: &[&str]) -> anyhow::Result<f64> {
-    let page = Http::port(sidecar.metrics).get("/").await?.text();
+    metric_at(sidecar.metrics, name, labels).await
+}
+
+/// The same for whoever serves its metrics on this port.
+///
+/// # Errors
+/// When the page cannot be had, or holds something else than a number.
+pub async fn metric_at(port: u16, name: &str, labels: &[&str]) -> anyhow::Result<f64> {
+    let page = Http::port(port).get("/").await?.text();
     let mut sum = 0.0;
     for line in page.lines() {
         let (series, value) = line.rsplit_once(' ').unwrap_or_default();

@@ -113,6 +113,16 @@ impl Plane {
 }
 
 impl Member {
+    /// A process of the control plane on loopback, ready.
+    ///
+    /// # Panics
+    /// When it does not become healthy.
+    pub async fn start(program: &'static str, args: &[String]) -> Self {
+        let member = Self::launch(program, [], args);
+        member.ready().await;
+        member
+    }
+
     fn launch(
         program: &'static str,
         own: impl IntoIterator<Item = String>,
@@ -143,6 +153,15 @@ impl Member {
     /// When there is no such process any more.
     pub async fn kill(&mut self) {
         self.process.kill().await.expect("a process can be killed");
+    }
+
+    /// Ends it in good order.
+    ///
+    /// # Panics
+    /// When it does not end, or not well.
+    pub async fn stop(&mut self) {
+        let code = self.process.stop(DEADLINE).await;
+        assert_eq!(code.expect("it ends"), 0, "{}", self.output());
     }
 
     /// Starts it again as it was started before, and waits until it is ready.

@@ -29,6 +29,7 @@ mod reminder_faults;
 mod reminder_import;
 mod rotation;
 mod sdk;
+mod shared_schedulers;
 mod state;
 mod strangers;
 mod streams;

@@ -12,7 +12,9 @@ use crate::store::{Change, Command, Outcome, Record};
 impl Engine {
     pub(super) fn change(&mut self, change: Change) {
         match change {
+            Change::Ending(_) => self.ending = true,
             Change::Reset => {
+                self.ending = false;
                 self.jobs.clear();
                 self.staged.clear();
                 self.unstaging.clear();
@@ -83,6 +85,9 @@ impl Engine {
     }
 
     pub(super) fn loaded(&mut self, job: JobRef, record: Option<Box<Record>>, now: Timestamp) {
+        if self.ending {
+            return self.unread(job, due_at(now));
+        }
         let Some(found) = self.jobs.get_mut(job) else {
             return;
         };
@@ -146,6 +151,11 @@ impl Engine {
             revision: found.revision,
             counter,
         };
+        self.write(job, command);
+    }
+
+    fn write(&mut self, job: JobRef, command: Command) {
+        self.writing += 1;
         self.effects.push(Effect::Write(job, command));
     }
 
@@ -156,7 +166,7 @@ impl Engine {
                 key: (*found.key).into(),
                 revision: found.revision,
             };
-            self.effects.push(Effect::Write(job, command));
+            self.write(job, command);
         }
     }
 

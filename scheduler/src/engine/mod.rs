@@ -76,6 +76,8 @@ pub(crate) enum Event {
     },
     /// This scheduler's index among all, and their number.
     Share(usize, usize),
+    /// Nothing new is to be fired, for the process ends.
+    Ending,
     /// Time passed.
     Tick,
 }
@@ -102,6 +104,10 @@ pub(crate) struct Engine {
     /// Targets whose staged jobs a stream may take now.
     unstaging: Vec<Arc<Target>>,
     loading: usize,
+    /// Writes that were asked for and not told to be done.
+    writing: usize,
+    /// Nothing new is fired until the jobs come anew.
+    ending: bool,
     effects: Vec<Effect>,
     metrics: Metrics,
 }
@@ -115,6 +121,8 @@ impl Engine {
             staged: HashMap::new(),
             unstaging: Vec::new(),
             loading: 0,
+            writing: 0,
+            ending: false,
             effects: Vec::new(),
             metrics,
         }
@@ -132,7 +140,10 @@ impl Engine {
                 self.loading -= 1;
                 self.unread(job, due_at(now).saturating_add(READ_AGAIN));
             }
-            Event::Written(job, outcome) => self.written(job, outcome),
+            Event::Written(job, outcome) => {
+                self.writing -= 1;
+                self.written(job, outcome);
+            }
             Event::Joined(id, watch) => self.joined(id, watch),
             Event::Left(id) => self.left(id),
             Event::Full(id, trigger) => self.full(id, trigger),
@@ -148,6 +159,7 @@ impl Engine {
                 success,
             } => self.result(stream, trigger, success, now),
             Event::Share(index, total) => self.share(index, total),
+            Event::Ending => self.ending = true,
             Event::Tick => {}
         }
         self.fire(now);
@@ -156,13 +168,24 @@ impl Engine {
 
     /// When [`Event::Tick`] is due next.
     pub(crate) fn wake_at(&self) -> Option<Timestamp> {
+        if self.ending {
+            return None;
+        }
         let due = self.jobs.next_due()?;
         let room = self.loading < MOST_LOADING;
         room.then(|| Timestamp::from_microsecond(due).unwrap_or(Timestamp::MAX))
     }
 
+    /// Whether all that was fired is counted, and so nothing is open.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.writing == 0 && self.streams.open() == 0
+    }
+
     /// Reads the jobs whose time has come, then those that streams came for.
     fn fire(&mut self, now: Timestamp) {
+        if self.ending {
+            return;
+        }
         let now = now.as_microsecond();
         while self.loading < MOST_LOADING
             && let Some(job) = self.jobs.pop_due(now)

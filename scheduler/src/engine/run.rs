@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 
 use super::outbox::{Outbox, Refusal};
@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long the results of what was fired may take when the engine ends.
+const LAST_RESULTS: Duration = Duration::from_secs(1);
 /// How long writes may take when the engine ends.
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
@@ -88,6 +90,8 @@ pub(crate) struct Cron {
     outboxes: HashMap<StreamId, Outbox>,
     reads: Vec<(JobRef, Key)>,
     under_way: FuturesUnordered<BoxFuture<'static, Vec<Event>>>,
+    /// Kept until all that was fired is counted.
+    ending: Option<Arc<DropGuard>>,
     metrics: Metrics,
 }
 
@@ -106,6 +110,7 @@ impl Cron {
             outboxes: HashMap::new(),
             reads: Vec::new(),
             under_way: FuturesUnordered::new(),
+            ending: None,
             metrics,
         };
         (cron, handle)
@@ -117,12 +122,17 @@ impl Cron {
         let mut changes = self.store.follow().ready_chunks(CHANGES);
         let mut hosts = self.hosts.all();
         hosts.mark_changed();
+        let mut last = None;
         loop {
             let room = self.under_way.len() < MOST_UNDER_WAY;
             let wait = self.wait();
             tokio::select! {
-                () = end.cancelled() => break,
-                changed = changes.next(), if room => match changed {
+                () = end.cancelled(), if last.is_none() => {
+                    last = Some(Instant::now() + LAST_RESULTS);
+                    self.on(Event::Ending);
+                }
+                () = until(last) => break,
+                changed = changes.next(), if room && last.is_none() => match changed {
                     Some(changed) => changed.into_iter().for_each(|change| self.changed(change)),
                     None => break,
                 },
@@ -137,6 +147,12 @@ impl Cron {
                 () = wait => self.on(Event::Tick),
             }
             self.read();
+            if self.engine.is_quiet() {
+                self.ending = None;
+                if last.is_some() {
+                    break;
+                }
+            }
         }
         // What apps have done is still counted.
         self.outboxes.clear();
@@ -160,8 +176,10 @@ impl Cron {
     }
 
     fn changed(&mut self, change: Change) {
-        if matches!(change, Change::Synced) {
-            tracing::info!(target: SCOPE, "Cron is ready");
+        match &change {
+            Change::Synced => tracing::info!(target: SCOPE, "Cron is ready"),
+            Change::Ending(open) => self.ending = Some(open.clone()),
+            _ => {}
         }
         self.on(Event::Change(change));
     }
@@ -253,6 +271,13 @@ impl Cron {
                 }
             }
         }));
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Sent {
 pub(super) struct Streams {
     all: HashMap<StreamId, Stream>,
     pools: HashMap<Arc<Target>, Pool>,
+    /// How many triggers all of them have.
+    open: usize,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,7 @@ impl Streams {
                 }
             }
         }
+        self.open -= stream.sent.len();
         Some((stream.watch, stream.sent.into_values().collect()))
     }
 
@@ -100,6 +103,7 @@ impl Streams {
         let stream = self.all.get_mut(&id)?;
         stream.last += 1;
         stream.sent.insert(stream.last, sent);
+        self.open += 1;
         Some((id, stream.last))
     }
 
@@ -109,7 +113,13 @@ impl Streams {
 
     /// Takes a trigger back.
     pub(super) fn take(&mut self, id: StreamId, trigger: u64) -> Option<Sent> {
-        self.all.get_mut(&id)?.sent.remove(&trigger)
+        let taken = self.all.get_mut(&id)?.sent.remove(&trigger);
+        self.open -= usize::from(taken.is_some());
+        taken
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open
     }
 
     pub(super) fn contains(&self, id: StreamId) -> bool {

@@ -291,3 +291,49 @@ fn schedulers_share_a_limit() {
 fn a_job_takes_little_memory() {
     assert!(size_of::<jobs::Job>() <= 56);
 }
+
+#[test]
+fn when_the_share_ends_nothing_new_fires_and_what_is_open_is_counted() {
+    let mut bench = Bench::new();
+    bench.join(1, &app(), &[]);
+    bench.schedule(&app(), "open", None, due_in("1s"));
+    bench.pass(1000);
+    assert_eq!(bench.delivered(), sent(&[(1, 1, "open")]));
+    bench.schedule(&app(), "next", None, due_in("1s"));
+    let token = tokio_util::sync::CancellationToken::new();
+    let open = Arc::new(token.drop_guard());
+    bench.on(Event::Change(Change::Ending(open)));
+    bench.pass(1000);
+    assert_eq!(bench.delivered(), []);
+    assert_eq!(bench.engine.wake_at(), None);
+    assert!(!bench.engine.is_quiet());
+    bench.result(1, 1, true);
+    assert!(bench.engine.is_quiet());
+    assert_eq!(
+        bench.shelf.get(&"app||ns||app||open".into()),
+        None,
+        "it is over"
+    );
+    // The share begins anew, perhaps with the same job.
+    let next = bench.shelf.get(&"app||ns||app||next".into()).unwrap();
+    bench.on(Event::Change(Change::Reset));
+    bench.on(Event::Change(Change::Put(Box::new(next))));
+    assert_eq!(bench.delivered(), sent(&[(1, 2, "next")]));
+}
+
+#[test]
+fn a_job_that_is_being_read_when_the_share_ends_does_not_fire() {
+    let mut bench = Bench::new();
+    bench.join(1, &app(), &[]);
+    bench.schedule(&app(), "read", None, due_in("1s"));
+    bench.now += Duration::from_secs(1);
+    let effects = bench.engine.on(Event::Tick, bench.now);
+    let [Effect::Load(job, key)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    bench.engine.on(Event::Ending, bench.now);
+    let record = bench.shelf.get(key).map(Box::new);
+    bench.on(Event::Loaded(*job, record));
+    assert_eq!(bench.delivered(), []);
+    assert!(bench.engine.is_quiet());
+}

@@ -9,6 +9,7 @@ mod embedded;
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
+use tokio_util::sync::DropGuard;
 use tonic::async_trait;
 
 use crate::records::stored;
@@ -42,7 +43,7 @@ pub trait Store: Send + Sync + 'static {
     /// meanwhile, then [`Change::Synced`], then only changes. Whatever has no
     /// higher revision than what was told of the same key before is to be passed
     /// over. A store that lost sight of its jobs, or whose share of them changed,
-    /// begins again in this way. There is one follower: a new one ends the former.
+    /// begins again in this way; before its share changes it tells [`Change::Ending`]. There is one follower: a new one ends the former.
     fn follow(&self) -> BoxStream<'static, Change>;
 }
 
@@ -105,6 +106,9 @@ impl Record {
 /// What happened to the jobs of this process.
 #[derive(Clone, Debug)]
 pub enum Change {
+    /// Nothing new is to be fired: [`Change::Reset`] follows, when what was fired is
+    /// counted and this is dropped, or a little later in any case.
+    Ending(Arc<DropGuard>),
     /// Nothing that was told before holds any longer.
     Reset,
     /// A job was written, or is there.

@@ -1,11 +1,13 @@
 //! The jobs of this scheduler's share, term after term.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::reading::{self, Page, Reading};
 use crate::etcd::client::{Client, Error, Watch};
@@ -19,6 +21,9 @@ use crate::store::{Change, Record};
 const TARGET: &str = "dapr.scheduler.etcd";
 /// As many jobs are read at once.
 const PAGE: usize = 1024;
+/// How long the end of a term may wait for the results of what was fired: whoever has
+/// the job next would fire it once more.
+const LAST_RESULTS: Duration = Duration::from_secs(1);
 /// The pause after a page that could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -35,7 +40,10 @@ enum State {
     Between,
     Reading(Term, Hold, Box<Reading>, i64),
     Watching(Term, Hold, Box<Watch>),
-    /// The term is over and the reader was told so.
+    /// The term is over: what was fired is waited for until then, or until the token is
+    /// cancelled.
+    Ending(Hold, CancellationToken, Instant),
+    /// The reader was told that the jobs are no longer its own.
     Over(Hold),
 }
 
@@ -93,6 +101,14 @@ impl Follower {
                         }
                     }
                 }
+                State::Ending(hold, counted, end) => {
+                    tokio::select! {
+                        () = counted.cancelled() => {}
+                        () = sleep_until(end) => {}
+                    }
+                    self.ready.push_back(Change::Reset);
+                    self.state = State::Over(hold);
+                }
                 State::Over(hold) => {
                     // Whoever takes many changes at once asks a second time before it
                     // looks at what it has; this makes it look.
@@ -110,8 +126,10 @@ impl Follower {
     }
 
     fn end(&mut self, hold: Hold) {
-        self.ready.push_back(Change::Reset);
-        self.state = State::Over(hold);
+        let counted = CancellationToken::new();
+        let open = Arc::new(counted.clone().drop_guard());
+        self.ready.push_back(Change::Ending(open));
+        self.state = State::Ending(hold, counted, Instant::now() + LAST_RESULTS);
     }
 
     async fn page(

@@ -92,7 +92,7 @@ impl Scheduler {
                 };
                 match change {
                     None => break,
-                    Some(Change::Synced) => {}
+                    Some(Change::Synced | Change::Ending(_)) => {}
                     Some(Change::Reset) => ledger.retain(|_, owner| *owner != id),
                     Some(Change::Deleted { key, .. }) => forget(&key),
                     Some(Change::Put(record)) => {

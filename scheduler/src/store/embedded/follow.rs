@@ -153,6 +153,6 @@ fn is_read(change: &Change, from: &str) -> bool {
     match change {
         Change::Put(record) => *record.key < *from,
         Change::Deleted { key, .. } => **key < *from,
-        Change::Reset | Change::Synced => true,
+        Change::Ending(_) | Change::Reset | Change::Synced => true,
     }
 }

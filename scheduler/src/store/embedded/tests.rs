@@ -389,7 +389,7 @@ fn known(changes: Vec<Change>) -> Vec<(String, u64)> {
                     jobs.remove(&*key);
                 }
             }
-            Change::Synced => {}
+            Change::Synced | Change::Ending(_) => {}
         }
     }
     jobs.into_iter().collect()
