@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use proto::dapr::scheduler::v1::scheduler_server::SchedulerServer;
 use security::{Acceptor, SpiffeId};
-use service::{Tasks, net};
+use service::{Inline, Tasks, net};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -35,7 +35,6 @@ const PONG: Duration = Duration::from_secs(5);
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
 type Server = SchedulerServer<Service>;
-type Protocol = http2::Builder<TokioExecutor>;
 
 /// Accepts until the tasks are told to end; every connection is a task.
 pub(crate) fn serve(
@@ -44,21 +43,20 @@ pub(crate) fn serve(
     server: Server,
     tasks: &Tasks,
 ) {
-    let (protocol, end) = (protocol(), tasks.token());
+    let end = tasks.token();
     net::each(
         "connection",
         listener,
         MOST_CONNECTIONS,
         tasks,
         move |stream, address| {
-            let (acceptor, protocol) = (acceptor.clone(), protocol.clone());
-            let (server, end) = (server.clone(), end.clone());
+            let (acceptor, server, end) = (acceptor.clone(), server.clone(), end.clone());
             async move {
                 let Some(acceptor) = acceptor else {
-                    return converse(&protocol, stream, server, None, &end).await;
+                    return converse(stream, server, None, &end).await;
                 };
                 match acceptor.accept(stream).await {
-                    Ok((stream, id)) => converse(&protocol, stream, server, Some(id), &end).await,
+                    Ok((stream, id)) => converse(stream, server, Some(id), &end).await,
                     Err(e) => refused(address, &e),
                 }
             }
@@ -70,8 +68,8 @@ fn refused(address: SocketAddr, why: &security::tls::Error) {
     tracing::debug!(target: SCOPE, "refused the connection of {address}: {why}");
 }
 
-fn protocol() -> Protocol {
-    let mut protocol = http2::Builder::new(TokioExecutor::new());
+fn protocol(calls: Inline) -> http2::Builder<Inline> {
+    let mut protocol = http2::Builder::new(calls);
     protocol
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
@@ -84,25 +82,23 @@ fn protocol() -> Protocol {
 }
 
 /// Serves one connection to its end.
-async fn converse<S>(
-    protocol: &Protocol,
-    stream: S,
-    server: Server,
-    id: Option<SpiffeId>,
-    end: &CancellationToken,
-) where
+async fn converse<S>(stream: S, server: Server, id: Option<SpiffeId>, end: &CancellationToken)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let caller = id.map(|id| Caller(Arc::new(id)));
     let connection = Connection { server, caller };
-    let served = protocol.serve_connection(TokioIo::new(stream), connection);
-    let mut served = std::pin::pin!(served);
+    let calls = Inline::default();
+    let served = protocol(calls.clone()).serve_connection(TokioIo::new(stream), connection);
+    let mut driven = calls.drive(served);
     tokio::select! {
         // A client that goes away or speaks no HTTP/2 is its own affair.
-        _ = served.as_mut() => {}
+        () = &mut driven => {}
         () = end.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            if timeout(DRAIN, served).await.is_err() {
+            if let Some(served) = driven.connection() {
+                served.graceful_shutdown();
+            }
+            if timeout(DRAIN, driven).await.is_err() {
                 tracing::warn!(
                     target: SCOPE,
                     "Graceful shutdown timed out after 5s, forcing stop"
