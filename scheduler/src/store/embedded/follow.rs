@@ -22,12 +22,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Feed(Mutex<Option<mpsc::Sender<Vec<Change>>>>);
 
 impl Feed {
-    /// Tells the follower, waiting for it where it is slow. It blocks its thread.
-    pub(super) fn send(&self, changes: Vec<Change>) {
+    /// Tells the follower, waiting for it where it is slow.
+    pub(super) async fn send(&self, changes: Vec<Change>) {
         let follower = self.0.lock().clone();
         if let Some(follower) = follower.filter(|_| !changes.is_empty()) {
             // One that is gone needs nothing.
-            let _ = follower.blocking_send(changes);
+            let _ = follower.send(changes).await;
         }
     }
 

@@ -23,7 +23,7 @@ use super::{Change, Command, Error, Key, Outcome, Record, Store};
 use file::File;
 use follow::Feed;
 use tables::Snapshot;
-use writer::Request;
+use writer::{Request, Writer};
 
 /// As many commands wait for the next commit; more wait with their callers.
 const QUEUE: usize = 4096;
@@ -55,9 +55,10 @@ impl Embedded {
     fn start(file: File, tasks: &Tasks) -> Self {
         let (file, feed) = (Arc::new(file), Arc::new(Feed::default()));
         let (queue, requests) = mpsc::channel(QUEUE);
-        let (to, from, end) = (file.clone(), feed.clone(), tasks.token());
-        tasks.spawn_blocking("writer of the store", move || {
-            writer::run(requests, &to, &from, &end);
+        let writer = Writer::start(file.clone(), tasks);
+        let (to, end) = (feed.clone(), tasks.token());
+        tasks.spawn("commits of the store", async move {
+            writer::run(requests, writer, &to, &end).await;
         });
         let tasks = tasks.clone();
         Self {

@@ -1,7 +1,9 @@
 //! Group commit: while one commit reaches the disk, the next one gathers.
 
+use std::sync::Arc;
+
 use redb::{Database, Durability, WriteTransaction};
-use tokio::runtime::Handle;
+use service::Tasks;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -16,61 +18,84 @@ const MOST: usize = 1024;
 /// A command, and who waits for what becomes of it.
 pub(super) struct Request {
     pub(super) command: Command,
-    pub(super) answer: oneshot::Sender<Result<Outcome, Error>>,
+    pub(super) answer: oneshot::Sender<Answer>,
 }
 
-/// Writes until it is told to end; what is queued by then is still written.
-/// It blocks its thread.
-pub(super) fn run(
+type Answer = Result<Outcome, Error>;
+/// What became of each command of a commit, and of jobs.
+type Done = Result<(Vec<Outcome>, Vec<Change>), Error>;
+
+/// Has commands written until it is told to end; what is queued by then is still
+/// written. Calls run on the threads that this runs on: so those of a connection come
+/// together, and a commit wakes them once.
+pub(super) async fn run(
     mut requests: mpsc::Receiver<Request>,
-    file: &File,
+    writer: Writer,
     feed: &Feed,
     end: &CancellationToken,
 ) {
-    let runtime = Handle::current();
+    let Writer { batches, mut done } = writer;
     let mut batch = Vec::new();
-    loop {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = requests.recv_many(&mut batch, MOST) => {}
-                () = end.cancelled() => requests.close(),
-            }
-        });
-        if batch.is_empty() {
-            // After the end it takes what is left, without waiting.
-            match requests.try_recv() {
-                Ok(request) => batch.push(request),
-                Err(_) => break,
-            }
-        }
-        write(&mut batch, file, feed);
+    while gather(&mut requests, &mut batch, end).await > 0 {
+        let (commands, answers): (Vec<_>, Vec<_>) =
+            batch.drain(..).map(|r| (r.command, r.answer)).unzip();
+        // The thread outlives this, unless it panics.
+        let _ = batches.send(commands).await;
+        let Some(done) = done.recv().await else { break };
+        tell(answers, done, feed).await;
     }
     feed.close();
 }
 
-/// Makes one commit of the batch, and answers everyone in it.
-fn write(batch: &mut Vec<Request>, file: &File, feed: &Feed) {
-    let (commands, answers): (Vec<_>, Vec<_>) =
-        batch.drain(..).map(|r| (r.command, r.answer)).unzip();
-    match commit(commands, file) {
+async fn gather(
+    requests: &mut mpsc::Receiver<Request>,
+    batch: &mut Vec<Request>,
+    end: &CancellationToken,
+) -> usize {
+    tokio::select! {
+        count = requests.recv_many(batch, MOST) => return count,
+        () = end.cancelled() => requests.close(),
+    }
+    requests.recv_many(batch, MOST).await
+}
+
+async fn tell(answers: Vec<oneshot::Sender<Answer>>, done: Done, feed: &Feed) {
+    let outcomes = match done {
         Ok((outcomes, changes)) => {
             // Whoever asks after the answer finds the change on its way.
-            feed.send(changes);
-            for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                // A caller that gave up does not mind.
-                let _ = answer.send(Ok(outcome));
-            }
+            feed.send(changes).await;
+            outcomes.into_iter().map(Ok).collect()
         }
-        Err(e) => {
-            for answer in answers {
-                let _ = answer.send(Err(e.clone()));
+        Err(e) => vec![Err(e); answers.len()],
+    };
+    for (answer, outcome) in answers.into_iter().zip(outcomes) {
+        // A caller that gave up does not mind.
+        let _ = answer.send(outcome);
+    }
+}
+
+/// The thread that writes, as it is seen from the others.
+pub(super) struct Writer {
+    batches: mpsc::Sender<Vec<Command>>,
+    done: mpsc::Receiver<Done>,
+}
+
+impl Writer {
+    pub(super) fn start(file: Arc<File>, tasks: &Tasks) -> Self {
+        let (batches, mut commands) = mpsc::channel(1);
+        let (results, done) = mpsc::channel(1);
+        tasks.spawn_blocking("writer of the store", move || {
+            while let Some(commands) = commands.blocking_recv() {
+                // Nobody listens any more when there was a panic.
+                let _ = results.blocking_send(commit(commands, &file));
             }
-        }
+        });
+        Self { batches, done }
     }
 }
 
 /// Does the commands as one commit, which is in the log before anyone sees it.
-fn commit(commands: Vec<Command>, file: &File) -> Result<(Vec<Outcome>, Vec<Change>), Error> {
+fn commit(commands: Vec<Command>, file: &File) -> Done {
     let database = file.database()?;
     let (writing, outcomes, changed) = perform(&database, commands).map_err(|e| file.fault(&e))?;
     let Some((changes, frame)) = changed else {
