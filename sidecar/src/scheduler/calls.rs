@@ -1,26 +1,30 @@
 //! Calls to the schedulers, which take turns.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use prost::Message;
 use proto::dapr::scheduler::v1 as wire;
 use proto::dapr::scheduler::v1::job_target_metadata::Type;
-use proto::dapr::scheduler::v1::scheduler_client::SchedulerClient;
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::transport::Channel;
-use tonic::{Code, ConnectError, Request, Response, Status};
+use tonic::{Code, ConnectError, Status};
 
 use super::connect::Host;
+use super::line::{Framed, unary};
 use super::{Client, Inner, Target};
-use crate::api::metrics::{Measured, code_name};
+use crate::api::metrics::code_name;
+
+const SCHEDULE: &str = "/dapr.proto.scheduler.v1.Scheduler/ScheduleJob";
+const GET: &str = "/dapr.proto.scheduler.v1.Scheduler/GetJob";
+const DELETE: &str = "/dapr.proto.scheduler.v1.Scheduler/DeleteJob";
+const LIST: &str = "/dapr.proto.scheduler.v1.Scheduler/ListJobs";
+const DELETE_BY_METADATA: &str = "/dapr.proto.scheduler.v1.Scheduler/DeleteByMetadata";
+const DELETE_BY_NAME_PREFIX: &str = "/dapr.proto.scheduler.v1.Scheduler/DeleteByNamePrefix";
 
 /// The longest that a call takes, waiting for a connection included.
 const CALL: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
-/// The largest answer in bytes: all jobs of an app come in one.
-const LARGEST: usize = 64 << 20;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +51,6 @@ impl From<Status> for Error {
     }
 }
 
-type Scheduler = SchedulerClient<Measured<Channel>>;
-
 /// Whether a call waits for a scheduler that can be reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wait {
@@ -72,8 +74,8 @@ impl Client {
             metadata: Some(inner.metadata(target)),
             overwrite,
         };
-        let send = async |mut to: Scheduler, request| to.schedule_job(request).await;
-        inner.call(Wait::Yes, request, send).await.map(drop)
+        let scheduled = inner.call(Wait::Yes, SCHEDULE, &request).await;
+        scheduled.map(|wire::ScheduleJobResponse {}| ())
     }
 
     /// The job; `NotFound` if there is none.
@@ -81,8 +83,7 @@ impl Client {
         let inner = self.enabled()?;
         let metadata = Some(inner.metadata(target));
         let request = wire::GetJobRequest { name, metadata };
-        let send = async |mut to: Scheduler, request| to.get_job(request).await;
-        let answer = inner.call(Wait::Yes, request, send).await?;
+        let answer: wire::GetJobResponse = inner.call(Wait::Yes, GET, &request).await?;
         Ok(answer.job.unwrap_or_default())
     }
 
@@ -91,8 +92,8 @@ impl Client {
         let inner = self.enabled()?;
         let metadata = Some(inner.metadata(target));
         let request = wire::DeleteJobRequest { name, metadata };
-        let send = async |mut to: Scheduler, request| to.delete_job(request).await;
-        inner.call(Wait::Yes, request, send).await.map(drop)
+        let deleted = inner.call(Wait::Yes, DELETE, &request).await;
+        deleted.map(|wire::DeleteJobResponse {}| ())
     }
 
     /// All jobs of the target.
@@ -100,8 +101,8 @@ impl Client {
         let inner = self.enabled()?;
         let metadata = Some(inner.metadata(target));
         let request = wire::ListJobsRequest { metadata };
-        let send = async |mut to: Scheduler, request| to.list_jobs(request).await;
-        Ok(inner.call(Wait::No, request, send).await?.jobs)
+        let answer: wire::ListJobsResponse = inner.call(Wait::No, LIST, &request).await?;
+        Ok(answer.jobs)
     }
 
     /// Deletes all jobs of the target; with `id_prefix_match`, those of all actors
@@ -116,8 +117,8 @@ impl Client {
             metadata: Some(inner.metadata(target)),
             id_prefix_match: Some(id_prefix_match),
         };
-        let send = async |mut to: Scheduler, request| to.delete_by_metadata(request).await;
-        inner.call(Wait::No, request, send).await.map(drop)
+        let deleted = inner.call(Wait::No, DELETE_BY_METADATA, &request).await;
+        deleted.map(|wire::DeleteByMetadataResponse {}| ())
     }
 
     /// Deletes the target's jobs whose names begin so; all with an empty prefix.
@@ -131,8 +132,8 @@ impl Client {
             name_prefix,
             metadata: Some(inner.metadata(target)),
         };
-        let send = async |mut to: Scheduler, request| to.delete_by_name_prefix(request).await;
-        inner.call(Wait::No, request, send).await.map(drop)
+        let deleted = inner.call(Wait::No, DELETE_BY_NAME_PREFIX, &request).await;
+        deleted.map(|wire::DeleteByNamePrefixResponse {}| ())
     }
 
     fn enabled(&self) -> Result<&Inner, Error> {
@@ -159,26 +160,21 @@ impl Inner {
         }
     }
 
-    async fn call<Q: Clone, A, F>(
+    async fn call<A: Message + Default>(
         &self,
         wait: Wait,
-        request: Q,
-        send: impl Fn(Scheduler, Request<Q>) -> F,
-    ) -> Result<A, Error>
-    where
-        F: Future<Output = Result<Response<A>, Status>> + Send,
-    {
+        method: &'static str,
+        request: &impl Message,
+    ) -> Result<A, Error> {
         let deadline = Instant::now() + CALL;
+        let message = Framed::new(request);
         let mut last = None;
         let tries = async {
             let mut tried = 0;
             loop {
                 let (host, hosts) = self.next().await;
-                let mut attempt = Request::new(request.clone());
-                attempt.set_timeout(deadline.saturating_duration_since(Instant::now()));
-                let to = host.client().max_decoding_message_size(LARGEST);
-                let status = match send(to, attempt).await {
-                    Ok(answer) => return Ok(answer.into_inner()),
+                let status = match attempt(&host, method, message.clone(), deadline).await {
+                    Ok(answer) => return Ok(answer),
                     Err(status) => status,
                 };
                 tried += 1;
@@ -215,6 +211,17 @@ impl Inner {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % count.max(1);
         (hosts[turn].clone(), count)
     }
+}
+
+async fn attempt<A: Message + Default>(
+    host: &Host,
+    method: &'static str,
+    message: Framed,
+    deadline: Instant,
+) -> Result<A, Status> {
+    let line = host.line().await?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    unary(line, method, message, left).await
 }
 
 /// How long to wait before the next scheduler is tried; `None` ends the call. What

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proto::dapr::scheduler::v1 as wire;
 use proto::dapr::scheduler::v1::scheduler_client::SchedulerClient;
+use service::Tasks;
 use service::health::Target as Ready;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Status, Streaming};
@@ -31,6 +32,7 @@ pub(super) type Hosts = Arc<[Arc<Host>]>;
 pub(super) struct Watcher {
     pub(super) client: Arc<Inner>,
     pub(super) ready: Ready,
+    pub(super) tasks: Tasks,
 }
 
 /// Why the list is no longer followed.
@@ -108,7 +110,7 @@ impl Watcher {
             if let Some(host) = known.iter().find(|host| &*host.address == address) {
                 return Ok(host.clone());
             }
-            let host = self.client.dialer.host(address).map_err(|e| {
+            let host = self.client.dialer.host(address, &self.tasks).map_err(|e| {
                 let cause = format!("{address}: {}", crate::app::reason(&e));
                 tracing::error!(target: SCOPE, "Failed to reload scheduler clients, retrying: {cause}");
                 Lost::Stream(cause)

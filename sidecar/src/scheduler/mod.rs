@@ -3,6 +3,7 @@
 mod calls;
 mod connect;
 mod hosts;
+mod line;
 mod plan;
 mod stream;
 mod streams;
@@ -147,6 +148,7 @@ impl Client {
         let watcher = Watcher {
             client: inner.clone(),
             ready,
+            tasks: tasks.clone(),
         };
         tasks.spawn("scheduler hosts", async move {
             tokio::select! {
