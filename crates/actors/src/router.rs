@@ -85,7 +85,9 @@ impl Router {
     /// Calls a method of an actor, under the policies of its type.
     pub async fn invoke(&self, call: &Invoke) -> Result<Reply, Error> {
         let me = &*self.parts;
-        let attempt = || me.invoke(call);
+        // Boxed here and below, or the kilobytes that a turn takes would be moved into
+        // each future around it.
+        let attempt = || Box::pin(me.invoke(call));
         me.under_policy(&call.actor, attempt).await
     }
 
@@ -93,7 +95,7 @@ impl Router {
     /// it fires it again.
     pub async fn fire(&self, fire: &Fire) -> Result<Fired, Error> {
         let me = &*self.parts;
-        let attempt = || me.fire(fire);
+        let attempt = || Box::pin(me.fire(fire));
         if fire.skip_lock {
             return me.patiently(0, attempt).await.map_err(|it| it.error);
         }
@@ -104,13 +106,15 @@ impl Router {
     /// the actor is not here, which makes the caller look again.
     pub async fn receive(&self, call: &Invoke) -> Result<Reply, Error> {
         let me = &*self.parts;
-        me.receive(&call.actor, || me.host.call(call)).await
+        me.receive(&call.actor, || Box::pin(me.host.call(call)))
+            .await
     }
 
     /// As [`Router::receive`], a reminder or a timer.
     pub async fn receive_fire(&self, fire: &Fire) -> Result<Fired, Error> {
         let me = &*self.parts;
-        me.receive(&fire.actor, || me.host.fire(fire)).await
+        me.receive(&fire.actor, || Box::pin(me.host.fire(fire)))
+            .await
     }
 }
 

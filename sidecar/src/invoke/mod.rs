@@ -166,6 +166,20 @@ impl Invoker {
         if policy.is_none() {
             return me.once(target, inbound, known).await;
         }
+        Box::pin(me.under(&policy, target, inbound, known)).await
+    }
+}
+
+impl Inner {
+    /// Makes the call under a policy of the user's.
+    async fn under(
+        &self,
+        policy: &Policy,
+        target: &str,
+        inbound: Inbound,
+        known: bool,
+    ) -> Result<Answer, Failure> {
+        let me = self;
         let result = if known && policy.retries() {
             let (head, body) = kept(inbound).await?;
             let again = || head.with(Body::from(body.clone()));
@@ -234,24 +248,26 @@ impl Inner {
         self.policies.app(target, &endpoint)
     }
 
-    /// One call, as far as a user's policy sees it.
+    /// One call, as far as a user's policy sees it. The rarer ways are boxed, so that
+    /// the usual one does not carry their size along.
     async fn once(&self, target: &str, inbound: Inbound, known: bool) -> Result<Answer, Failure> {
         if External::is_url(target) {
-            return self.external.url(target, inbound).await;
+            return Box::pin(self.external.url(target, inbound)).await;
         }
         let (id, namespace) = self.split(target)?;
         if let Some(endpoint) = self.external.endpoints.wait(id).await {
-            return self.external.endpoint(&endpoint, inbound).await;
+            return Box::pin(self.external.endpoint(&endpoint, inbound)).await;
         }
         if id == self.app_id && namespace == self.namespace {
-            return self.call_self(inbound).await;
+            return Box::pin(self.call_self(inbound)).await;
         }
         if known {
             return self.retried(id, namespace, inbound).await;
         }
         let address = self.resolver.resolve(id, namespace).await?;
         let peer = peer(&address, id, namespace);
-        self.attempt(peer, inbound).await.map_err(|e| match e {
+        let attempt = Box::pin(self.attempt(peer, inbound));
+        attempt.await.map_err(|e| match e {
             Attempt::Status(status) if status.code() == Code::Unimplemented => {
                 Failure::from(format!(
                     "target app '{id}' is running a version of Dapr that does not support streaming-based service invocation"
@@ -317,9 +333,9 @@ impl Inner {
         let tries = AtomicU32::new(0);
         let call = self.framed(id, head, body);
         let (call, counted) = (&call, &tries);
-        let attempt = || async move {
+        let attempt = || {
             counted.fetch_add(1, Ordering::Relaxed);
-            self.whole(id, namespace, call).await
+            Box::pin(self.whole(id, namespace, call))
         };
         let classify = |result: &Result<Answer, Failure>| match result {
             Ok(_) => Verdict::Success,
@@ -347,7 +363,7 @@ impl Inner {
         if let Err(Attempt::Status(status)) = &result
             && status.code() == Code::Unimplemented
         {
-            result = self.unary(peer, call).await;
+            result = Box::pin(self.unary(peer, call)).await;
         }
         result.map_err(|e| match e {
             Attempt::Other(cause) => cause.into(),

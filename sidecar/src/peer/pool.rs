@@ -107,15 +107,25 @@ impl Pool {
     /// reached is `Unavailable`.
     pub(crate) async fn line(&self, peer: Peer<'_>) -> Result<Measured<Line>, Status> {
         let connections = self.inner.connections(peer);
-        if let Some(line) = self.free(&connections, SHARED) {
-            return Ok(line);
+        match self.free(&connections, SHARED) {
+            Some(line) => Ok(line),
+            // Dialing takes kilobytes of state, which each call would carry along.
+            None => Box::pin(self.dialed(&connections, peer)).await,
         }
+    }
+
+    /// Whoever comes first dials; the others wait for that.
+    async fn dialed(
+        &self,
+        connections: &Connections,
+        peer: Peer<'_>,
+    ) -> Result<Measured<Line>, Status> {
         let _turn = connections.dialing.lock().await;
-        if let Some(line) = self.free(&connections, SHARED) {
+        if let Some(line) = self.free(connections, SHARED) {
             return Ok(line);
         }
         if connections.open.lock().len() >= MOST
-            && let Some(line) = self.free(&connections, usize::MAX)
+            && let Some(line) = self.free(connections, usize::MAX)
         {
             return Ok(line);
         }
@@ -134,7 +144,7 @@ impl Pool {
             calls: Arc::default(),
             used: Instant::now(),
         });
-        self.free(&connections, usize::MAX)
+        self.free(connections, usize::MAX)
             .ok_or_else(|| unreachable(peer, "the connection broke at once"))
     }
 
