@@ -12,7 +12,7 @@ use super::load::{self, Figures, Load};
 use super::report::Table;
 use super::sidecar::{self, Sidecar, Stores};
 use super::store::Direct;
-use super::{mib, process, servers};
+use super::{invoke, mib, process, servers};
 
 pub(super) async fn measure(table: &mut Table, span: Duration) -> anyhow::Result<()> {
     let port = testkit::free_port();
@@ -32,6 +32,9 @@ pub(super) async fn measure(table: &mut Table, span: Duration) -> anyhow::Result
         let floor = Call::http_get(port, "/".to_owned());
         let floor = load::measure(&floor, load, span, &[echo.id()]).await?;
         table.call("bare hyper echo", load, floor, "floor");
+        let floor = Call::GrpcEcho(port, None, invoke::payload());
+        let floor = load::measure(&floor, load, span, &[echo.id()]).await?;
+        table.call("bare hyper echo, gRPC", load, floor, "floor of gRPC");
         let nothing =
             load::measure(&Call::Nothing, load, span_of_nothing(load, span), &own).await?;
         table.call("no call: the load generator itself", load, nothing, "");

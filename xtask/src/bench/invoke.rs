@@ -163,7 +163,7 @@ fn body() -> Bytes {
     Bytes::from(vec![b'x'; 1024])
 }
 
-fn payload() -> StreamPayload {
+pub(super) fn payload() -> StreamPayload {
     StreamPayload {
         data: body(),
         seq: 0,
