@@ -85,7 +85,8 @@ impl Host {
         if let Some(line) = self.working() {
             return Ok(line);
         }
-        let dialed = self.dial().await;
+        // Boxed, since each call would carry its size along.
+        let dialed = Box::pin(self.dial()).await;
         let sender = dialed.map_err(|e| Status::from_error(Box::new(ConnectError(e.into()))))?;
         Ok(self.measured(sender))
     }
