@@ -1,14 +1,36 @@
 //! `dapr run --mtls` beside a plain `dapr run`: both have actors, reminders and jobs.
 
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{App, DEADLINE, Http, Process, Response, binary, eventually, free_port};
 
 const FREE: &str = "--port=placement=0,placement-health=0,placement-metrics=0,scheduler=0,\
                     scheduler-health=0,scheduler-metrics=0,scheduler-etcd=0";
+
+/// A call that takes longer is made again.
+const CALL: Duration = Duration::from_secs(5);
+
+/// A `dapr run` and its sidecar, which ends with the value.
+struct Run {
+    process: Process,
+    http: Http,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // It ends its sidecar, which it could not if it were killed.
+        self.process.signal(Signal::TERM);
+        let end = Instant::now() + DEADLINE;
+        while self.process.is_running() && Instant::now() < end {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+}
 
 /// A home for `dapr`; what goes on in the background there ends with the value.
 struct Home(TempDir);
@@ -37,34 +59,29 @@ impl Home {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// `dapr run`, ready, and its sidecar.
-    async fn run(&self, id: &str, flags: &[&str]) -> (Process, Http) {
+    /// `dapr run`, ready.
+    async fn run(&self, id: &str, flags: &[&str]) -> Run {
         let port = free_port();
-        let (process, http) = (
-            Process::builder(binary("dapr").unwrap())
-                .args(["run", "--app-id", id, "--dapr-http-port"])
-                .arg(port.to_string())
-                .args(["--dapr-listen-addresses", "127.0.0.1"])
-                .args(flags)
-                .inherit_env()
-                .env("HOME", self.0.path())
-                .env("DAPR_HOST_IP", "127.0.0.1")
-                .start()
-                .unwrap(),
-            Http::port(port).within(DEADLINE),
-        );
+        let dapr = Process::builder(binary("dapr").unwrap())
+            .args(["run", "--app-id", id, "--dapr-http-port"])
+            .arg(port.to_string())
+            .args(["--dapr-listen-addresses", "127.0.0.1"])
+            .args(flags)
+            .inherit_env()
+            .env("HOME", self.0.path())
+            .env("DAPR_HOST_IP", "127.0.0.1");
+        let run = Run {
+            process: dapr.start().unwrap(),
+            http: Http::port(port).within(CALL),
+        };
         eventually(DEADLINE, async || {
-            let reply = http.get("/v1.0/healthz").await?;
-            ensure!(
-                reply.status == 204,
-                "{}\n{}",
-                reply.text(),
-                process.output()
-            );
+            let reply = run.http.get("/v1.0/healthz").await?;
+            let output = run.process.output();
+            ensure!(reply.status == 204, "{}\n{output}", reply.text());
             Ok(())
         })
         .await;
-        (process, http)
+        run
     }
 }
 
@@ -112,13 +129,14 @@ async fn apps_with_mutual_tls_reach_actors_and_jobs_beside_apps_without() {
     home.succeeds(&["init", FREE]);
     let (plain, secured) = (host("Plain").await, host("Secured").await);
     let [plain_port, secured_port] = [&plain, &secured].map(|app| app.port().to_string());
-    let (_plain, http) = home.run("plain", &["--app-port", &plain_port]).await;
-    reminds_and_runs(&http, &plain, "Plain").await;
+    let flags = ["--app-port", &plain_port];
+    let run = home.run("plain", &flags).await;
+    reminds_and_runs(&run.http, &plain, "Plain").await;
 
     let flags = ["--mtls", "--app-port", &secured_port];
-    let (first, http) = home.run("secured", &flags).await;
-    reminds_and_runs(&http, &secured, "Secured").await;
-    let started = first.output();
+    let first = home.run("secured", &flags).await;
+    reminds_and_runs(&first.http, &secured, "Secured").await;
+    let started = first.process.output();
     assert!(
         started.contains("placement-mtls runs on port "),
         "{started}"
@@ -126,10 +144,11 @@ async fn apps_with_mutual_tls_reach_actors_and_jobs_beside_apps_without() {
 
     // Another run starts nothing, and calls the actors of the first.
     let before = home.status();
-    let (second, http) = home.run("caller", &["--mtls"]).await;
+    let second = home.run("caller", &["--mtls"]).await;
+    let http = &second.http;
     let path = "/v1.0/actors/Secured/1/method/add";
     http.post(path, "").await.unwrap().expect_status(200);
-    assert!(!second.output().contains("placement-mtls"));
+    assert!(!second.process.output().contains("placement-mtls"));
     let status = home.status();
     let of = |status: &[Value], key: &str| status.iter().map(|row| row[key].clone()).collect();
     let names: Vec<Value> = of(&status, "name");
@@ -169,13 +188,11 @@ async fn apps_with_mutual_tls_reach_actors_and_jobs_beside_apps_without() {
 #[tokio::test]
 async fn a_new_authority_has_new_services() {
     let home = Home::new();
-    let (mut first, _http) = home.run("first", &["--mtls"]).await;
-    first.signal(rustix::process::Signal::TERM);
-    first.wait(DEADLINE).await.unwrap();
+    drop(home.run("first", &["--mtls"]).await);
     let before = home.status();
     std::fs::remove_dir_all(home.0.path().join(".dapr/certs")).unwrap();
     // It is ready once placement and scheduler believe it.
-    home.run("second", &["--mtls"]).await;
+    let _second = home.run("second", &["--mtls"]).await;
     let after = home.status();
     for (old, new) in before.iter().zip(&after).skip(2) {
         assert_ne!(old["pid"], new["pid"], "{new}");
