@@ -246,7 +246,7 @@ async fn schedule(http: &Http, path: &str, due: &Value) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_due_around_the_crash_of_one_of_two_schedulers_arrives() {
-    let Some(mut fleet) = Fleet::start().await else {
+    let Some(mut fleet) = Box::pin(Fleet::start()).await else {
         return;
     };
     let expected = fleet.register("x").await;
@@ -274,7 +274,7 @@ async fn what_is_due_around_the_crash_of_one_of_two_schedulers_arrives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_due_while_the_control_plane_is_restarted_arrives() {
-    let Some(mut fleet) = Fleet::start().await else {
+    let Some(mut fleet) = Box::pin(Fleet::start()).await else {
         return;
     };
     let begin = Instant::now();
