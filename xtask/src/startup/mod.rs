@@ -9,7 +9,7 @@ mod program;
 mod script;
 mod trace;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -18,6 +18,9 @@ use serde_json::Value;
 use crate::docs::put_or_check;
 use crate::tidy::cargo;
 use program::Program;
+
+/// Names the folder of the linker's maps; build scripts read it (crate `link`).
+const MAPS: &str = "DAPR_RS_LINK_MAP";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -38,8 +41,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let metadata: Value = serde_json::from_str(&metadata)?;
     let target = metadata["target_directory"].as_str();
     let target = Path::new(target.context("cargo metadata names no target directory")?);
-    let maps = tempfile::tempdir()?;
-    build(maps.path())?;
+    // A new folder each time has cargo link again, which is what writes the maps; one that is
+    // named keeps those of an earlier build.
+    let fresh = tempfile::tempdir()?;
+    let maps = std::env::var_os(MAPS).map_or_else(|| fresh.path().to_owned(), PathBuf::from);
+    build(programs, &maps)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -51,7 +57,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             .with_context(|| format!("{} was not built", binary.display()))?;
         let trace = runtime.block_on(program.trace(&binary))?;
         let package = program.package();
-        let map = maps.path().join(format!("{package}.map"));
+        let map = maps.join(format!("{package}.map"));
         let map = std::fs::read_to_string(&map)
             .with_context(|| format!("the linker wrote no map of {}", program.name()))?;
         let order = order(&binary, &trace, &map)
@@ -62,14 +68,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the programs as `make release` does, because names of functions contain hashes that
-/// follow from the profile and the selection.
-fn build(maps: &Path) -> anyhow::Result<()> {
+/// Builds the programs with the profile and the selection of `make release`, because names of
+/// functions contain hashes that follow from these.
+fn build(programs: &[Program], maps: &Path) -> anyhow::Result<()> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let status = Command::new(cargo)
-        .args(["build", "--workspace", "--bins", "--release"])
-        // A new folder each time makes cargo link again, which is what writes the maps.
-        .env("DAPR_RS_LINK_MAP", maps)
+        .args(["build", "--workspace", "--release"])
+        .args(programs.iter().flat_map(|p| ["--bin", p.name()]))
+        .env(MAPS, maps)
         .status()
         .context("cannot run cargo")?;
     ensure!(status.success(), "the release build failed");

@@ -7,6 +7,8 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use proto::dapr::runtime::v1::GetStateRequest;
 use proto::dapr::runtime::v1::dapr_client::DaprClient;
+use serde_json::json;
+use testkit::redis::Redis;
 use testkit::{Http, Process, eventually, free_ports};
 
 use super::trace;
@@ -29,6 +31,8 @@ struct Start {
     path: &'static str,
     /// Where a sidecar's gRPC API is.
     grpc: Option<u16>,
+    /// A server that has to live meanwhile.
+    _redis: Option<Redis>,
 }
 
 impl Program {
@@ -82,15 +86,8 @@ impl Program {
     }
 }
 
-const STORE: &str = "\
-apiVersion: dapr.io/v1alpha1
-kind: Component
-metadata:
-  name: memory
-spec:
-  type: state.in-memory
-  version: v1
-";
+/// The stores that most sidecars have.
+const STORES: [&str; 3] = ["in-memory", "sqlite", "redis"];
 
 const CONFIGURATION: &str = "\
 apiVersion: dapr.io/v1alpha1
@@ -101,9 +98,27 @@ spec: {}
 ";
 
 fn daprd(folder: &Path) -> anyhow::Result<Start> {
+    let redis = Redis::start(&[]).context("redis-server is needed: run `make deps`")?;
     let resources = folder.join("resources");
     std::fs::create_dir(&resources)?;
-    std::fs::write(resources.join("memory.yaml"), STORE)?;
+    for store in STORES {
+        let setting = match store {
+            "sqlite" => (
+                "connectionString",
+                folder.join("state.db").display().to_string(),
+            ),
+            _ => ("redisHost", redis.address()),
+        };
+        let component = json!({
+            "apiVersion": "dapr.io/v1alpha1", "kind": "Component", "metadata": {"name": store},
+            "spec": {
+                "type": format!("state.{store}"), "version": "v1",
+                "metadata": [{"name": setting.0, "value": setting.1}],
+            },
+        });
+        let file = resources.join(format!("{store}.yaml"));
+        std::fs::write(file, component.to_string())?;
+    }
     let [http, grpc, internal, metrics] = free_ports();
     let args = vec![
         "--app-id=startup".to_owned(),
@@ -120,26 +135,34 @@ fn daprd(folder: &Path) -> anyhow::Result<Start> {
         port: http,
         path: "/v1.0/healthz",
         grpc: Some(grpc),
+        _redis: Some(redis),
     })
 }
 
-/// What most sidecars are asked for: what they have, and a value over each API.
+/// What most sidecars are asked for: what they have, and values over each API.
 async fn use_api(http: &Http, grpc: u16) -> anyhow::Result<()> {
-    let state = "/v1.0/state/memory";
-    let saved = http.post(state, r#"[{"key":"key","value":"value"}]"#).await;
-    let metadata = http.get("/v1.0/metadata").await;
-    let read = http.get(&format!("{state}/key")).await;
-    for reply in [saved, metadata, read] {
-        let reply = reply?;
-        ensure!(reply.status.is_success(), "daprd says {}", reply.text());
-    }
     let mut client = DaprClient::connect(format!("http://127.0.0.1:{grpc}")).await?;
-    let request = GetStateRequest {
-        store_name: "memory".to_owned(),
-        key: "key".to_owned(),
-        ..GetStateRequest::default()
-    };
-    client.get_state(request).await?;
+    let metadata = http.get("/v1.0/metadata").await?;
+    ensure!(
+        metadata.status.is_success(),
+        "daprd says {}",
+        metadata.text()
+    );
+    for store in STORES {
+        let path = format!("/v1.0/state/{store}");
+        let saved = http.post(&path, r#"[{"key":"key","value":"value"}]"#).await;
+        let read = http.get(&format!("{path}/key")).await;
+        for reply in [saved, read] {
+            let reply = reply?;
+            ensure!(reply.status.is_success(), "daprd says {}", reply.text());
+        }
+        let request = GetStateRequest {
+            store_name: store.to_owned(),
+            key: "key".to_owned(),
+            ..GetStateRequest::default()
+        };
+        client.get_state(request).await?;
+    }
     Ok(())
 }
 
@@ -188,5 +211,6 @@ fn service(mut args: Vec<String>) -> Start {
         port: health,
         path: "/healthz",
         grpc: None,
+        _redis: None,
     }
 }
