@@ -12,7 +12,7 @@ use super::body;
 use super::error::{ApiError, Detail};
 use super::errors::{self, absent};
 use super::http::{Group, Routes};
-use super::router::{Call, On, on};
+use super::router::{Call, Handle, On, on};
 
 /// Answers for every block of which nothing is configured.
 #[derive(Clone)]
@@ -225,20 +225,24 @@ trait Refusal: Fn(Asked) -> ApiError + Clone + Send + Sync + 'static {}
 
 impl<F: Fn(Asked) -> ApiError + Clone + Send + Sync + 'static> Refusal for F {}
 
+fn refusing(refusal: impl Refusal) -> impl Handle<()> {
+    move |_: Arc<()>, call: Call| refuse(refusal.clone(), call)
+}
+
 fn get(refusal: impl Refusal) -> On<()> {
-    on(&Arc::default()).get(move |_, call| refuse(refusal.clone(), call))
+    on(&Arc::default()).get(refusing(refusal))
 }
 
 fn post(refusal: impl Refusal) -> On<()> {
-    on(&Arc::default()).post(move |_, call| refuse(refusal.clone(), call))
+    on(&Arc::default()).post(refusing(refusal))
 }
 
 fn put(refusal: impl Refusal) -> On<()> {
-    on(&Arc::default()).put(move |_, call| refuse(refusal.clone(), call))
+    on(&Arc::default()).put(refusing(refusal))
 }
 
 fn write(refusal: impl Refusal) -> On<()> {
-    on(&Arc::default()).write(move |_, call| refuse(refusal.clone(), call))
+    on(&Arc::default()).write(refusing(refusal))
 }
 
 async fn refuse(refusal: impl Refusal, call: Call) -> Result<Response, Response> {

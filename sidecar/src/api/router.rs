@@ -48,7 +48,7 @@ impl Call {
 }
 
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
-type Handler = Box<dyn Fn(Call) -> Answer + Send + Sync>;
+type Handler = Arc<dyn Fn(Call) -> Answer + Send + Sync>;
 
 /// What answers each verb of one path. HEAD is a verb of its own.
 #[derive(Default)]
@@ -66,7 +66,23 @@ impl Verbs {
     }
 }
 
-/// Handlers that share a state, each an `async fn(Arc<S>, Call)`.
+/// An `async fn(Arc<S>, Call)` whose result is an answer.
+pub(crate) trait Handle<S>: Send + Sync + 'static {
+    fn answer(&self, state: Arc<S>, call: Call) -> Answer;
+}
+
+impl<S, H, F> Handle<S> for H
+where
+    H: Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
+    F: Future<Output: IntoResponse> + Send + 'static,
+{
+    fn answer(&self, state: Arc<S>, call: Call) -> Answer {
+        let answer = self(state, call);
+        Box::pin(async move { answer.await.into_response() })
+    }
+}
+
+/// Handlers that share a state.
 pub(crate) struct On<S> {
     state: Arc<S>,
     verbs: Verbs,
@@ -81,78 +97,33 @@ pub(crate) fn on<S>(state: &Arc<S>) -> On<S> {
 }
 
 impl<S: Send + Sync + 'static> On<S> {
-    fn verb<F, R>(
-        mut self,
-        method: Method,
-        handler: impl Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = R> + Send + 'static,
-        R: IntoResponse,
-    {
-        let state = self.state.clone();
-        let handler = move |call| -> Answer {
-            let answer = handler(state.clone(), call);
-            Box::pin(async move { answer.await.into_response() })
-        };
-        self.verbs.0.push((method, Box::new(handler)));
-        self
+    pub(crate) fn get(self, handler: impl Handle<S>) -> Self {
+        self.verbs([Method::GET], handler)
     }
 
-    pub(crate) fn get<F, R>(
-        self,
-        handler: impl Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = R> + Send + 'static,
-        R: IntoResponse,
-    {
-        self.verb(Method::GET, handler)
+    pub(crate) fn post(self, handler: impl Handle<S>) -> Self {
+        self.verbs([Method::POST], handler)
     }
 
-    pub(crate) fn post<F, R>(
-        self,
-        handler: impl Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = R> + Send + 'static,
-        R: IntoResponse,
-    {
-        self.verb(Method::POST, handler)
-    }
-
-    pub(crate) fn put<F, R>(
-        self,
-        handler: impl Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = R> + Send + 'static,
-        R: IntoResponse,
-    {
-        self.verb(Method::PUT, handler)
+    pub(crate) fn put(self, handler: impl Handle<S>) -> Self {
+        self.verbs([Method::PUT], handler)
     }
 
     /// POST and PUT, which most writing routes take alike.
-    pub(crate) fn write<F, R>(
-        self,
-        handler: impl Fn(Arc<S>, Call) -> F + Clone + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = R> + Send + 'static,
-        R: IntoResponse,
-    {
-        self.post(handler.clone()).put(handler)
+    pub(crate) fn write(self, handler: impl Handle<S>) -> Self {
+        self.verbs([Method::POST, Method::PUT], handler)
     }
 
-    pub(crate) fn delete<F, R>(
-        self,
-        handler: impl Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = R> + Send + 'static,
-        R: IntoResponse,
-    {
-        self.verb(Method::DELETE, handler)
+    pub(crate) fn delete(self, handler: impl Handle<S>) -> Self {
+        self.verbs([Method::DELETE], handler)
+    }
+
+    fn verbs<const N: usize>(mut self, methods: [Method; N], handler: impl Handle<S>) -> Self {
+        let state = self.state.clone();
+        let handler: Handler = Arc::new(move |call| handler.answer(state.clone(), call));
+        let verbs = methods.into_iter().map(|method| (method, handler.clone()));
+        self.verbs.0.extend(verbs);
+        self
     }
 }
 
