@@ -103,6 +103,6 @@ async fn an_app_that_nobody_has_is_named() {
     let codec = ProstCodec::<StreamPayload, StreamPayload>::default();
     let requests = for_app(stream::empty().boxed(), "nobody");
     let refused = client.streaming(requests, path, codec).await.unwrap_err();
-    assert_eq!(refused.code(), Code::Internal);
+    assert_eq!(refused.code(), Code::Unknown);
     assert!(refused.message().contains("nobody"), "{refused}");
 }
