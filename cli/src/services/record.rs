@@ -74,8 +74,10 @@ impl Record {
     /// Whether the process still runs. Another one with its id is none of ours.
     pub(crate) fn runs(&self) -> bool {
         look(self.pid, |process| {
+            // For a moment after it was started, a process shows no arguments.
+            let given = arguments(process.cmd());
             started(process).abs_diff(self.started) <= TOLERANCE
-                && arguments(process.cmd()).ends_with(&self.arguments)
+                && (given.is_empty() || given.ends_with(&self.arguments))
                 && !matches!(
                     process.status(),
                     ProcessStatus::Zombie | ProcessStatus::Dead
