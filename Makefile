@@ -56,7 +56,7 @@ bench: ## measure a release build; writes bench-results.md
 	@$(CARGO) build --workspace --bins --release
 	@$(TARGET_DIR)/release/xtask bench
 
-startup: ## find out again what the programs run at start; needs valgrind
+startup: ## find out again what the programs run at start; needs valgrind and redis-server
 	@echo "==> startup"
 	@$(CARGO) build --workspace --bins
 	@$(TARGET_DIR)/debug/xtask startup

@@ -179,11 +179,12 @@ impl Inner {
         inbound: Inbound,
         known: bool,
     ) -> Result<Answer, Failure> {
-        let me = self;
         let result = if known && policy.retries() {
             let (head, body) = kept(inbound).await?;
             let again = || head.with(Body::from(body.clone()));
-            policy.run(verdict, || me.once(target, again(), true)).await
+            policy
+                .run(verdict, || self.once(target, again(), true))
+                .await
         } else {
             // A stream is sent once, so its failure is final.
             let first = Mutex::new(Some(inbound));
@@ -196,7 +197,7 @@ impl Inner {
                 async move {
                     let sent = "its body was a stream, which cannot be sent again";
                     let inbound = inbound.ok_or_else(|| Failure::from(sent.to_owned()))?;
-                    me.once(target, inbound, known).await
+                    self.once(target, inbound, known).await
                 }
             };
             policy.run(classify, attempt).await
