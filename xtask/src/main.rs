@@ -3,6 +3,7 @@
 mod bench;
 mod crds;
 mod docs;
+mod sentry;
 mod startup;
 mod tidy;
 

@@ -40,14 +40,23 @@ pub(super) enum Call {
     },
     /// HTTP calls on this port of which no two are the same.
     Series(u16, Rc<dyn Fn() -> Call>),
-    GrpcGet(u16, GetStateRequest),
-    GrpcSave(u16, SaveStateRequest),
+    GrpcGet(Via, GetStateRequest),
+    GrpcSave(Via, SaveStateRequest),
     /// A gRPC app's own method, through a sidecar if an app id is given.
-    GrpcEcho(u16, Option<String>, StreamPayload),
+    GrpcEcho(Via, Option<String>, StreamPayload),
     /// A certificate, on a connection of its own or on one that is kept.
     Sign(Arc<Order>, Keep),
     DirectGet(Arc<dyn StateStore>, GetRequest),
     DirectSet(Arc<dyn StateStore>, SetRequest),
+}
+
+/// Whose connection carries the calls over gRPC.
+#[derive(Clone)]
+pub(super) enum Via {
+    /// Each caller has one of its own, to this port.
+    Own(u16),
+    /// All callers share one, as the threads of an app with an SDK do.
+    Shared(Channel),
 }
 
 /// What happens to a connection after a call.
@@ -121,12 +130,12 @@ impl Call {
                 };
                 (Connection::Http(sender), Box::pin(driver))
             }
-            Self::GrpcGet(port, _) | Self::GrpcSave(port, _) => {
-                let client = DaprClient::new(channel(*port).await?);
+            Self::GrpcGet(via, _) | Self::GrpcSave(via, _) => {
+                let client = DaprClient::new(via.channel().await?);
                 (Connection::Dapr(client), no_driver)
             }
-            Self::GrpcEcho(port, ..) => {
-                let client = Grpc::new(channel(*port).await?);
+            Self::GrpcEcho(via, ..) => {
+                let client = Grpc::new(via.channel().await?);
                 (Connection::Grpc(client), no_driver)
             }
             Self::Sign(order, Keep::Kept) => (Connection::Ca(order.connect().await?), no_driver),
@@ -198,6 +207,19 @@ impl Call {
         let text = String::from_utf8_lossy(&answer);
         ensure!(status.is_success(), "{method} {path}: {status}: {text}");
         long_enough(answer.len(), *least)
+    }
+}
+
+impl Via {
+    pub(super) async fn shared(port: u16) -> anyhow::Result<Self> {
+        Ok(Self::Shared(channel(port).await?))
+    }
+
+    async fn channel(&self) -> anyhow::Result<Channel> {
+        match self {
+            Self::Own(port) => channel(*port).await,
+            Self::Shared(channel) => Ok(channel.clone()),
+        }
     }
 }
 

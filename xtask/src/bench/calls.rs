@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proto::dapr::common::v1::StateItem;
 use proto::dapr::runtime::v1::{GetStateRequest, SaveStateRequest};
 
-use super::call::Call;
+use super::call::{Call, Via};
 use super::load::{self, Figures, Load};
 use super::report::Table;
 use super::sidecar::{self, Sidecar, Stores};
@@ -32,9 +32,17 @@ pub(super) async fn measure(table: &mut Table, span: Duration) -> anyhow::Result
         let floor = Call::http_get(port, "/".to_owned());
         let floor = load::measure(&floor, load, span, &[echo.id()]).await?;
         table.call("bare hyper echo", load, floor, "floor");
-        let floor = Call::GrpcEcho(port, None, invoke::payload());
-        let floor = load::measure(&floor, load, span, &[echo.id()]).await?;
-        table.call("bare hyper echo, gRPC", load, floor, "floor of gRPC");
+        for (name, via) in [
+            ("bare hyper echo, gRPC", Via::Own(port)),
+            (
+                "bare hyper echo, gRPC, one channel",
+                Via::shared(port).await?,
+            ),
+        ] {
+            let floor = Call::GrpcEcho(via, None, invoke::payload());
+            let floor = load::measure(&floor, load, span, &[echo.id()]).await?;
+            table.call(name, load, floor, "floor of gRPC");
+        }
         let nothing =
             load::measure(&Call::Nothing, load, span_of_nothing(load, span), &own).await?;
         table.call("no call: the load generator itself", load, nothing, "");
@@ -98,13 +106,19 @@ impl One<'_> {
             key: "key".to_owned(),
             ..GetStateRequest::default()
         };
-        let call = Call::GrpcGet(self.daprd.grpc_port, req);
         let budget = match self.load {
             Load::Rate(_) => "",
             Load::Maximum => "18 µs CPU",
         };
-        self.through(table, "read, gRPC", &call, direct, budget)
-            .await
+        let port = self.daprd.grpc_port;
+        for (what, via) in [
+            ("read, gRPC", Via::Own(port)),
+            ("read, gRPC, one channel", Via::shared(port).await?),
+        ] {
+            let call = Call::GrpcGet(via, req.clone());
+            self.through(table, what, &call, direct, budget).await?;
+        }
+        Ok(())
     }
 
     async fn save(&self, table: &mut Table, direct: &Direct) -> anyhow::Result<()> {
@@ -124,7 +138,7 @@ impl One<'_> {
             store_name: self.name.to_owned(),
             states: vec![item],
         };
-        let call = Call::GrpcSave(self.daprd.grpc_port, req);
+        let call = Call::GrpcSave(Via::Own(self.daprd.grpc_port), req);
         self.through(table, "save, gRPC", &call, direct, "").await
     }
 

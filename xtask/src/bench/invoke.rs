@@ -7,13 +7,13 @@ use bytes::Bytes;
 use proto::dapr::common::v1::StreamPayload;
 use testkit::{Process, free_port, free_ports};
 
-use super::call::Call;
+use super::call::{Call, Via};
 use super::idle;
 use super::load::{self, Load};
 use super::report::Table;
-use super::sentry::Sentry;
 use super::sidecar::{Setup, Sidecar, Stores};
 use super::{mib, process, servers};
+use crate::sentry::Sentry;
 
 const METHOD: &str = "/echo";
 
@@ -106,12 +106,12 @@ impl Scene {
     }
 
     fn grpc_direct(&self) -> Call {
-        Call::GrpcEcho(self.app_port, None, payload())
+        Call::GrpcEcho(Via::Own(self.app_port), None, payload())
     }
 
     fn grpc(&self) -> Call {
         let app_id = Some(self.grpc_callee.0.clone());
-        Call::GrpcEcho(self.caller.grpc_port, app_id, payload())
+        Call::GrpcEcho(Via::Own(self.caller.grpc_port), app_id, payload())
     }
 
     async fn over_http(&self, table: &mut Table, load: Load, span: Duration) -> anyhow::Result<()> {

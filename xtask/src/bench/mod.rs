@@ -20,7 +20,6 @@ mod plane;
 mod process;
 mod register;
 mod report;
-mod sentry;
 mod servers;
 mod sidecar;
 mod sign;

@@ -3,8 +3,8 @@
 
 use testkit::{Process, ProcessBuilder};
 
-use super::sentry::Sentry;
 use super::{echo, hops};
+use crate::sentry::Sentry;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Server {

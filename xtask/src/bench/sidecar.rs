@@ -8,7 +8,7 @@ use testkit::{DEADLINE, Http, Process, binary, eventually, free_ports, program};
 
 use super::plane::Plane;
 use super::process;
-use super::sentry::Sentry;
+use crate::sentry::Sentry;
 
 /// Which stores the sidecar has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

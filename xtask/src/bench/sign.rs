@@ -15,8 +15,8 @@ use tonic::transport::{Channel, Endpoint};
 use super::call::{Call, Keep};
 use super::load::{self, Load};
 use super::report::Table;
-use super::sentry::Sentry;
 use super::{mib, process};
+use crate::sentry::Sentry;
 
 const APP_ID: &str = "bench-client";
 

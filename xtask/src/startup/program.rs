@@ -12,6 +12,7 @@ use testkit::redis::Redis;
 use testkit::{Http, Process, eventually, free_ports};
 
 use super::trace;
+use crate::sentry::Sentry;
 
 /// Everything takes fifty times as long as it does without callgrind.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -31,8 +32,15 @@ struct Start {
     path: &'static str,
     /// Where a sidecar's gRPC API is.
     grpc: Option<u16>,
-    /// A server that has to live meanwhile.
-    _redis: Option<Redis>,
+    /// What a sidecar needs meanwhile.
+    around: Option<Around>,
+}
+
+/// The servers that a sidecar is started with. It has an identity, because what runs without one
+/// is a part of that.
+struct Around {
+    sentry: Sentry,
+    _redis: Redis,
 }
 
 impl Program {
@@ -58,17 +66,20 @@ impl Program {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("callgrind.out");
         let start = match self {
-            Self::Daprd => daprd(folder.path())?,
+            Self::Daprd => daprd(folder.path()).await?,
             Self::Sentry => sentry(folder.path())?,
             Self::Placement => placement(),
             Self::Scheduler => scheduler(folder.path()),
         };
-        let mut process = Process::builder("valgrind")
+        let mut builder = Process::builder("valgrind")
             .args(trace::OPTIONS)
             .arg(format!("--callgrind-out-file={}", file.display()))
             .arg(binary)
-            .args(&start.args)
-            .start()?;
+            .args(&start.args);
+        if let Some(around) = &start.around {
+            builder = builder.env("DAPR_TRUST_ANCHORS", around.sentry.anchors());
+        }
+        let mut process = builder.start()?;
         let http = Http::port(start.port).within(PATIENCE);
         eventually(PATIENCE, async || {
             let reply = http.get(start.path).await;
@@ -97,7 +108,8 @@ metadata:
 spec: {}
 ";
 
-fn daprd(folder: &Path) -> anyhow::Result<Start> {
+async fn daprd(folder: &Path) -> anyhow::Result<Start> {
+    let sentry = Sentry::start().await?;
     let redis = Redis::start(&[]).context("redis-server is needed: run `make deps`")?;
     let resources = folder.join("resources");
     std::fs::create_dir(&resources)?;
@@ -122,6 +134,9 @@ fn daprd(folder: &Path) -> anyhow::Result<Start> {
     let [http, grpc, internal, metrics] = free_ports();
     let args = vec![
         "--app-id=startup".to_owned(),
+        "--enable-mtls".to_owned(),
+        "--control-plane-trust-domain=localhost".to_owned(),
+        format!("--sentry-address={}", sentry.address()),
         "--dapr-listen-addresses=127.0.0.1".to_owned(),
         "--dapr-internal-grpc-listen-address=127.0.0.1".to_owned(),
         format!("--resources-path={}", resources.display()),
@@ -135,7 +150,10 @@ fn daprd(folder: &Path) -> anyhow::Result<Start> {
         port: http,
         path: "/v1.0/healthz",
         grpc: Some(grpc),
-        _redis: Some(redis),
+        around: Some(Around {
+            sentry,
+            _redis: redis,
+        }),
     })
 }
 
@@ -211,6 +229,6 @@ fn service(mut args: Vec<String>) -> Start {
         port: health,
         path: "/healthz",
         grpc: None,
-        _redis: None,
+        around: None,
     }
 }

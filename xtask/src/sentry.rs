@@ -4,7 +4,7 @@ use anyhow::ensure;
 use tempfile::TempDir;
 use testkit::{DEADLINE, Http, Process, binary, eventually, free_ports};
 
-pub(super) struct Sentry {
+pub(crate) struct Sentry {
     port: u16,
     anchors: String,
     process: Process,
@@ -13,7 +13,7 @@ pub(super) struct Sentry {
 
 impl Sentry {
     /// Starts one and waits until it answers.
-    pub(super) async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("sentry.yaml");
         std::fs::write(
@@ -56,16 +56,16 @@ impl Sentry {
         })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// What its clients have to trust, as PEM.
-    pub(super) fn anchors(&self) -> &str {
+    pub(crate) fn anchors(&self) -> &str {
         &self.anchors
     }
 }
