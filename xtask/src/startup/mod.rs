@@ -9,6 +9,7 @@ mod program;
 mod script;
 mod trace;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -55,12 +56,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let binary = binary
             .canonicalize()
             .with_context(|| format!("{} was not built", binary.display()))?;
-        let trace = runtime.block_on(program.trace(&binary))?;
+        let traces = runtime.block_on(program.traces(&binary))?;
         let package = program.package();
         let map = maps.join(format!("{package}.map"));
         let map = std::fs::read_to_string(&map)
             .with_context(|| format!("the linker wrote no map of {}", program.name()))?;
-        let order = order(&binary, &trace, &map)
+        let order = order(&binary, &traces, &map)
             .with_context(|| format!("cannot tell what {} ran", program.name()))?;
         let script = script::render(program.name(), &order);
         put_or_check(&format!("{package}/startup.ld"), &script, false)?;
@@ -82,20 +83,27 @@ fn build(programs: &[Program], maps: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The sections of the functions that ran, as the linker script names them.
-fn order(binary: &Path, trace: &str, map: &str) -> anyhow::Result<Vec<String>> {
+/// The sections of the functions that ran, as the linker script names them: those of the first
+/// trace, then what each further one adds, so that a plain start does not load the rest along.
+fn order(binary: &Path, traces: &[String], map: &str) -> anyhow::Result<Vec<String>> {
     let functions = map::functions(map)?;
     let mut ran = vec![false; functions.len()];
-    for address in trace::executed(trace, binary)? {
-        if let Some(index) = map::find(&functions, address) {
-            ran[index] = true;
+    let mut order = Vec::new();
+    for trace in traces {
+        for address in trace::executed(trace, binary)? {
+            if let Some(index) = map::find(&functions, address) {
+                ran[index] = true;
+            }
         }
+        let known: HashSet<_> = order.iter().cloned().collect();
+        let names = script::names(&functions, &ran).into_iter();
+        order.extend(names.filter(|name| !known.contains(name)));
     }
     ensure!(
         ran.contains(&true),
         "no address is one of a function in the map"
     );
-    Ok(script::names(&functions, &ran))
+    Ok(order)
 }
 
 #[cfg(test)]
@@ -103,18 +111,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ran_is_found_in_the_map() {
+    fn what_ran_is_found_in_the_map_and_what_a_later_trace_adds_comes_last() {
         let map = format!(
             "{}\n\
              1000 1000 10 16 .text\n\
-             1000 1000 10 16         main.o:(.text.main)\n\
-             1010 1010 10 16         main.o:(.text.idle)\n",
+             1000 1000 10 16         main.o:(.text.b)\n\
+             1010 1010 10 16         main.o:(.text.a)\n\
+             1020 1020 10 16         main.o:(.text.idle)\n",
             map::HEAD
         );
-        let trace = "positions: instr\nob=/bin/p\nfn=a\n0x1008 3\n";
-        let names = order(Path::new("/bin/p"), trace, &map).unwrap();
-        assert_eq!(names, [".text.main"]);
-        let error = order(Path::new("/bin/q"), trace, &map).unwrap_err();
+        let trace = |lines: &str| format!("positions: instr\nob=/bin/p\nfn=a\n{lines}");
+        let traces = [trace("0x1008 3\n"), trace("0x1008 3\n0x1010 1\n")];
+        let names = order(Path::new("/bin/p"), &traces, &map).unwrap();
+        assert_eq!(names, [".text.b", ".text.a"]);
+        let error = order(Path::new("/bin/q"), &traces, &map).unwrap_err();
         assert_eq!(
             error.to_string(),
             "no address is one of a function in the map"

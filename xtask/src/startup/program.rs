@@ -32,15 +32,16 @@ struct Start {
     path: &'static str,
     /// Where a sidecar's gRPC API is.
     grpc: Option<u16>,
-    /// What a sidecar needs meanwhile.
-    around: Option<Around>,
+    /// Servers that have to live meanwhile.
+    sentry: Option<Sentry>,
+    _redis: Option<Redis>,
 }
 
-/// The servers that a sidecar is started with. It has an identity, because what runs without one
-/// is a part of that.
-struct Around {
-    sentry: Sentry,
-    _redis: Redis,
+/// Whether a sidecar has an identity.
+#[derive(Clone, Copy)]
+enum Way {
+    Plain,
+    MutualTls,
 }
 
 impl Program {
@@ -61,39 +62,60 @@ impl Program {
         }
     }
 
-    /// Runs it until it was healthy and asked for something, and returns callgrind's trace.
-    pub(super) async fn trace(self, binary: &Path) -> anyhow::Result<String> {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("callgrind.out");
-        let start = match self {
-            Self::Daprd => daprd(folder.path()).await?,
-            Self::Sentry => sentry(folder.path())?,
-            Self::Placement => placement(),
-            Self::Scheduler => scheduler(folder.path()),
-        };
+    /// Runs it until it was healthy and asked for something, and returns callgrind's traces of
+    /// its ways to start, the plainest first.
+    pub(super) async fn traces(self, binary: &Path) -> anyhow::Result<Vec<String>> {
+        let mut traces = Vec::new();
+        for way in self.ways() {
+            let folder = tempfile::tempdir()?;
+            let start = match self {
+                Self::Daprd => daprd(folder.path(), *way).await?,
+                Self::Sentry => sentry(folder.path())?,
+                Self::Placement => placement(),
+                Self::Scheduler => scheduler(folder.path()),
+            };
+            let file = folder.path().join("callgrind.out");
+            let ended = start.run(binary, &file).await;
+            ended.with_context(|| format!("cannot trace {}", self.name()))?;
+            let trace = std::fs::read_to_string(&file).context("callgrind wrote no trace")?;
+            traces.push(trace);
+        }
+        Ok(traces)
+    }
+
+    fn ways(self) -> &'static [Way] {
+        match self {
+            Self::Daprd => &[Way::Plain, Way::MutualTls],
+            _ => &[Way::Plain],
+        }
+    }
+}
+
+impl Start {
+    async fn run(self, binary: &Path, trace: &Path) -> anyhow::Result<()> {
         let mut builder = Process::builder("valgrind")
             .args(trace::OPTIONS)
-            .arg(format!("--callgrind-out-file={}", file.display()))
+            .arg(format!("--callgrind-out-file={}", trace.display()))
             .arg(binary)
-            .args(&start.args);
-        if let Some(around) = &start.around {
-            builder = builder.env("DAPR_TRUST_ANCHORS", around.sentry.anchors());
+            .args(&self.args);
+        if let Some(sentry) = &self.sentry {
+            builder = builder.env("DAPR_TRUST_ANCHORS", sentry.anchors());
         }
         let mut process = builder.start()?;
-        let http = Http::port(start.port).within(PATIENCE);
+        let http = Http::port(self.port).within(PATIENCE);
         eventually(PATIENCE, async || {
-            let reply = http.get(start.path).await;
+            let reply = http.get(self.path).await;
             let healthy = reply.is_ok_and(|reply| reply.status.is_success());
             ensure!(healthy, "not healthy:\n{}", process.output());
             Ok(())
         })
         .await;
-        if let Some(grpc) = start.grpc {
+        if let Some(grpc) = self.grpc {
             use_api(&http, grpc).await?;
         }
         let code = process.stop(PATIENCE).await?;
-        ensure!(code == 0, "{} ended with {code}", self.name());
-        std::fs::read_to_string(&file).context("callgrind wrote no trace")
+        ensure!(code == 0, "it ended with {code}");
+        Ok(())
     }
 }
 
@@ -108,8 +130,7 @@ metadata:
 spec: {}
 ";
 
-async fn daprd(folder: &Path) -> anyhow::Result<Start> {
-    let sentry = Sentry::start().await?;
+async fn daprd(folder: &Path, way: Way) -> anyhow::Result<Start> {
     let redis = Redis::start(&[]).context("redis-server is needed: run `make deps`")?;
     let resources = folder.join("resources");
     std::fs::create_dir(&resources)?;
@@ -132,11 +153,8 @@ async fn daprd(folder: &Path) -> anyhow::Result<Start> {
         std::fs::write(file, component.to_string())?;
     }
     let [http, grpc, internal, metrics] = free_ports();
-    let args = vec![
+    let mut args = vec![
         "--app-id=startup".to_owned(),
-        "--enable-mtls".to_owned(),
-        "--control-plane-trust-domain=localhost".to_owned(),
-        format!("--sentry-address={}", sentry.address()),
         "--dapr-listen-addresses=127.0.0.1".to_owned(),
         "--dapr-internal-grpc-listen-address=127.0.0.1".to_owned(),
         format!("--resources-path={}", resources.display()),
@@ -145,15 +163,24 @@ async fn daprd(folder: &Path) -> anyhow::Result<Start> {
         format!("--dapr-internal-grpc-port={internal}"),
         format!("--metrics-port={metrics}"),
     ];
+    let sentry = match way {
+        Way::Plain => None,
+        Way::MutualTls => Some(Sentry::start().await?),
+    };
+    if let Some(sentry) = &sentry {
+        args.extend([
+            "--enable-mtls".to_owned(),
+            "--control-plane-trust-domain=localhost".to_owned(),
+            format!("--sentry-address={}", sentry.address()),
+        ]);
+    }
     Ok(Start {
         args,
         port: http,
         path: "/v1.0/healthz",
         grpc: Some(grpc),
-        around: Some(Around {
-            sentry,
-            _redis: redis,
-        }),
+        sentry,
+        _redis: Some(redis),
     })
 }
 
@@ -229,6 +256,7 @@ fn service(mut args: Vec<String>) -> Start {
         port: health,
         path: "/healthz",
         grpc: None,
-        around: None,
+        sentry: None,
+        _redis: None,
     }
 }

@@ -43,6 +43,15 @@ pub(crate) struct GrpcSeen {
     start: Instant,
 }
 
+impl GrpcSeen {
+    fn new<B>(req: &Request<B>) -> Self {
+        Self {
+            method: req.uri().path().to_owned(),
+            start: Instant::now(),
+        }
+    }
+}
+
 impl GrpcMetrics {
     /// Of the API server. `buckets` are milliseconds.
     pub(crate) fn server(registry: &Registry, app_id: &str, buckets: &[f64]) -> Self {
@@ -108,21 +117,31 @@ impl GrpcMetrics {
         }
     }
 
-    /// The bytes of the request are counted as they pass.
-    pub(crate) fn request<B>(&self, req: Request<B>) -> (GrpcSeen, Request<Body>)
-    where
-        B: HttpBody<Data = bytes::Bytes> + Send + 'static,
-        B::Error: Into<axum::BoxError>,
-    {
-        let seen = GrpcSeen {
-            method: req.uri().path().to_owned(),
-            start: Instant::now(),
+    /// A call begins. Its request is counted as the server reads it.
+    pub(crate) fn request(&self, req: Request<Body>) -> (GrpcSeen, Request<Body>) {
+        let seen = GrpcSeen::new(&req);
+        let req = match self.count(&seen, req.body().size_hint().exact()) {
+            None => req,
+            Some(done) => req.map(|body| Body::new(counted(body, done))),
         };
-        let labels = [&*self.inner.app_id, &seen.method];
-        let requests = self.inner.requests.with(&labels);
-        let done = move |size: u64, _: Option<&HeaderMap>| requests.observe(size as f64);
-        let counting = |body| Body::new(counted(Body::new(body), done));
-        (seen, req.map(counting))
+        (seen, req)
+    }
+
+    /// Counts a request of known size at once; what to do with the size of another.
+    fn count(
+        &self,
+        seen: &GrpcSeen,
+        size: Option<u64>,
+    ) -> Option<impl FnOnce(u64, Option<&HeaderMap>) + Unpin + Send + use<>> {
+        let requests = self
+            .inner
+            .requests
+            .with(&[&self.inner.app_id, &seen.method]);
+        if let Some(size) = size {
+            requests.observe(size as f64);
+            return None;
+        }
+        Some(move |size: u64, _: Option<&HeaderMap>| requests.observe(size as f64))
     }
 
     /// The rest is recorded when the answer has been read.
@@ -194,8 +213,12 @@ where
             let sending = self.service.call(req.map(tonic::body::Body::new));
             return Box::pin(async move { Ok(sending.await?.map(Body::new)) });
         };
-        let (seen, req) = metrics.request(req);
-        let sending = self.service.call(req.map(tonic::body::Body::new));
+        let seen = GrpcSeen::new(&req);
+        let req = match metrics.count(&seen, req.body().size_hint().exact()) {
+            None => req.map(tonic::body::Body::new),
+            Some(done) => req.map(|b| tonic::body::Body::new(counted(Body::new(b), done))),
+        };
+        let sending = self.service.call(req);
         Box::pin(async move {
             match sending.await {
                 Ok(response) => Ok(metrics.response(seen, response.map(Body::new))),
