@@ -27,21 +27,100 @@ pub(crate) fn decode<'de, T: DeserializeOwned, D: Deserializer<'de>>(
 /// text is made of it; in a file the scalar's own text is taken.
 struct Lenient<D, const JSON: bool>(D);
 
-/// What the target asked for: it decides the zero value and what is converted.
-#[derive(Clone, Copy)]
-enum Wanted {
-    Text,
-    Bool,
-    Number,
-    List,
-    Map,
-    Struct(&'static [&'static str]),
+/// What the target asked for: it decides the zero value and what is converted. Each is a type of
+/// its own, so that for a target only its own way through the source is compiled.
+trait Wanted: Copy {
+    const IS_TEXT: bool = false;
+
+    fn zero<'de, V: Visitor<'de>, E: Error>(visitor: V) -> Result<V::Value, E>;
+
+    fn ask<'de, V: Visitor<'de>, D: Deserializer<'de>>(
+        from: D,
+        visitor: V,
+    ) -> Result<V::Value, D::Error>;
+
+    /// The names of a struct's fields; a map keeps its keys as they are.
+    fn fields(self) -> Option<&'static [&'static str]> {
+        None
+    }
 }
 
 macro_rules! wanted {
-    ($($method:ident $wanted:ident)*) => {
+    ($($name:ident: $visit:ident($zero:expr), $ask:ident;)*) => {
+        $(
+            #[derive(Clone, Copy)]
+            struct $name;
+
+            impl Wanted for $name {
+                fn zero<'de, V: Visitor<'de>, E: Error>(visitor: V) -> Result<V::Value, E> {
+                    visitor.$visit($zero)
+                }
+
+                fn ask<'de, V: Visitor<'de>, D: Deserializer<'de>>(
+                    from: D,
+                    visitor: V,
+                ) -> Result<V::Value, D::Error> {
+                    from.$ask(visitor)
+                }
+            }
+        )*
+    };
+}
+
+wanted! {
+    Bool: visit_bool(false), deserialize_bool;
+    // The source knows the number's own form; the target checks the range.
+    Number: visit_u64(0), deserialize_any;
+    List: visit_seq(SeqDeserializer::new(std::iter::empty::<()>())), deserialize_seq;
+    Map: visit_map(MapDeserializer::new(std::iter::empty::<((), ())>())), deserialize_map;
+}
+
+#[derive(Clone, Copy)]
+struct Text<const JSON: bool>;
+
+impl<const JSON: bool> Wanted for Text<JSON> {
+    const IS_TEXT: bool = true;
+
+    fn zero<'de, V: Visitor<'de>, E: Error>(visitor: V) -> Result<V::Value, E> {
+        visitor.visit_str("")
+    }
+
+    fn ask<'de, V: Visitor<'de>, D: Deserializer<'de>>(
+        from: D,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        if JSON {
+            from.deserialize_any(visitor)
+        } else {
+            from.deserialize_string(visitor)
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Struct(&'static [&'static str]);
+
+impl Wanted for Struct {
+    fn zero<'de, V: Visitor<'de>, E: Error>(visitor: V) -> Result<V::Value, E> {
+        Map::zero(visitor)
+    }
+
+    fn ask<'de, V: Visitor<'de>, D: Deserializer<'de>>(
+        from: D,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        from.deserialize_map(visitor)
+    }
+
+    fn fields(self) -> Option<&'static [&'static str]> {
+        Some(self.0)
+    }
+}
+
+macro_rules! ask {
+    ($($method:ident $wanted:expr)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            self.0.deserialize_option(Wrap::<_, JSON> { visitor, wanted: Wanted::$wanted })
+            self.0.deserialize_option(Wrap::<_, _, JSON> { visitor, wanted: $wanted })
         })*
     };
 }
@@ -49,12 +128,12 @@ macro_rules! wanted {
 impl<'de, D: Deserializer<'de>, const JSON: bool> Deserializer<'de> for Lenient<D, JSON> {
     type Error = D::Error;
 
-    wanted!(
+    ask!(
         deserialize_bool Bool
         deserialize_i8 Number deserialize_i16 Number deserialize_i32 Number deserialize_i64 Number
         deserialize_u8 Number deserialize_u16 Number deserialize_u32 Number deserialize_u64 Number
         deserialize_f32 Number deserialize_f64 Number
-        deserialize_str Text deserialize_string Text
+        deserialize_str Text::<JSON> deserialize_string Text::<JSON>
         deserialize_seq List
         deserialize_map Map
     );
@@ -65,10 +144,9 @@ impl<'de, D: Deserializer<'de>, const JSON: bool> Deserializer<'de> for Lenient<
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_option(Wrap::<_, JSON> {
-            visitor,
-            wanted: Wanted::Struct(fields),
-        })
+        let wanted = Struct(fields);
+        self.0
+            .deserialize_option(Wrap::<_, _, JSON> { visitor, wanted })
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -118,32 +196,12 @@ impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Optional<V, JSON> 
     }
 }
 
-struct Wrap<V, const JSON: bool> {
+struct Wrap<V, W, const JSON: bool> {
     visitor: V,
-    wanted: Wanted,
+    wanted: W,
 }
 
-impl<'de, V: Visitor<'de>, const JSON: bool> Wrap<V, JSON> {
-    fn zero<E: Error>(self) -> Result<V::Value, E> {
-        match self.wanted {
-            Wanted::Text => self.visitor.visit_str(""),
-            Wanted::Bool => self.visitor.visit_bool(false),
-            Wanted::Number => self.visitor.visit_u64(0),
-            Wanted::List => self
-                .visitor
-                .visit_seq(SeqDeserializer::new(std::iter::empty::<()>())),
-            Wanted::Map | Wanted::Struct(_) => self
-                .visitor
-                .visit_map(MapDeserializer::new(std::iter::empty::<((), ())>())),
-        }
-    }
-
-    fn is_text(&self) -> bool {
-        matches!(self.wanted, Wanted::Text)
-    }
-}
-
-impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
+impl<'de, V: Visitor<'de>, W: Wanted, const JSON: bool> Visitor<'de> for Wrap<V, W, JSON> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,27 +209,19 @@ impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
     }
 
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
-        self.zero()
+        W::zero(self.visitor)
     }
 
     fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
-        self.zero()
+        W::zero(self.visitor)
     }
 
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        match self.wanted {
-            Wanted::Text if JSON => inner.deserialize_any(self),
-            Wanted::Text => inner.deserialize_string(self),
-            Wanted::Bool => inner.deserialize_bool(self),
-            // The source knows the number's own form; the target checks the range.
-            Wanted::Number => inner.deserialize_any(self),
-            Wanted::List => inner.deserialize_seq(self),
-            Wanted::Map | Wanted::Struct(_) => inner.deserialize_map(self),
-        }
+        W::ask(inner, self)
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<V::Value, E> {
-        if self.is_text() {
+        if W::IS_TEXT {
             self.visitor.visit_string(value.to_string())
         } else {
             self.visitor.visit_bool(value)
@@ -179,7 +229,7 @@ impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<V::Value, E> {
-        if self.is_text() {
+        if W::IS_TEXT {
             self.visitor.visit_string(value.to_string())
         } else {
             self.visitor.visit_i64(value)
@@ -187,7 +237,7 @@ impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<V::Value, E> {
-        if self.is_text() {
+        if W::IS_TEXT {
             self.visitor.visit_string(value.to_string())
         } else {
             self.visitor.visit_u64(value)
@@ -195,7 +245,7 @@ impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
-        if self.is_text() {
+        if W::IS_TEXT {
             self.visitor.visit_string(value.to_string())
         } else {
             self.visitor.visit_f64(value)
@@ -219,11 +269,7 @@ impl<'de, V: Visitor<'de>, const JSON: bool> Visitor<'de> for Wrap<V, JSON> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
-        let fields = if let Wanted::Struct(fields) = self.wanted {
-            Some(fields)
-        } else {
-            None
-        };
+        let fields = self.wanted.fields();
         self.visitor
             .visit_map(Entries::<_, JSON> { entries, fields })
     }
