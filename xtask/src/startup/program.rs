@@ -145,7 +145,7 @@ async fn daprd(folder: &Path, way: Way) -> anyhow::Result<Start> {
         let component = json!({
             "apiVersion": "dapr.io/v1alpha1", "kind": "Component", "metadata": {"name": store},
             "spec": {
-                "type": format!("state.{store}"), "version": "v1",
+                "type": format!("state.{store}"), "version": "v1", "initTimeout": "120s",
                 "metadata": [{"name": setting.0, "value": setting.1}],
             },
         });
