@@ -30,18 +30,24 @@ struct Start {
     args: Vec<String>,
     port: u16,
     path: &'static str,
-    /// Where a sidecar's gRPC API is.
-    grpc: Option<u16>,
-    /// Servers that have to live meanwhile.
     sentry: Option<Sentry>,
-    _redis: Option<Redis>,
+    stores: Option<Stores>,
 }
 
-/// Whether a sidecar has an identity.
+/// The state stores of a sidecar.
+struct Stores {
+    /// Where its gRPC API is.
+    grpc: u16,
+    _redis: Redis,
+}
+
+/// What a sidecar is started with.
 #[derive(Clone, Copy)]
 enum Way {
     Plain,
     MutualTls,
+    /// Components, and calls that use them.
+    Stores,
 }
 
 impl Program {
@@ -62,8 +68,8 @@ impl Program {
         }
     }
 
-    /// Runs it until it was healthy and asked for something, and returns callgrind's traces of
-    /// its ways to start, the plainest first.
+    /// Runs it until it was healthy, and returns callgrind's traces of its ways to start, the
+    /// plainest first.
     pub(super) async fn traces(self, binary: &Path) -> anyhow::Result<Vec<String>> {
         let mut traces = Vec::new();
         for way in self.ways() {
@@ -85,7 +91,7 @@ impl Program {
 
     fn ways(self) -> &'static [Way] {
         match self {
-            Self::Daprd => &[Way::Plain, Way::MutualTls],
+            Self::Daprd => &[Way::Plain, Way::MutualTls, Way::Stores],
             _ => &[Way::Plain],
         }
     }
@@ -110,8 +116,8 @@ impl Start {
             Ok(())
         })
         .await;
-        if let Some(grpc) = self.grpc {
-            use_api(&http, grpc).await?;
+        if let Some(stores) = &self.stores {
+            stores.use_api(&http).await?;
         }
         let code = process.stop(PATIENCE).await?;
         ensure!(code == 0, "it ended with {code}");
@@ -131,84 +137,91 @@ spec: {}
 ";
 
 async fn daprd(folder: &Path, way: Way) -> anyhow::Result<Start> {
-    let redis = Redis::start(&[]).context("redis-server is needed: run `make deps`")?;
-    let resources = folder.join("resources");
-    std::fs::create_dir(&resources)?;
-    for store in STORES {
-        let setting = match store {
-            "sqlite" => (
-                "connectionString",
-                folder.join("state.db").display().to_string(),
-            ),
-            _ => ("redisHost", redis.address()),
-        };
-        let component = json!({
-            "apiVersion": "dapr.io/v1alpha1", "kind": "Component", "metadata": {"name": store},
-            "spec": {
-                "type": format!("state.{store}"), "version": "v1", "initTimeout": "120s",
-                "metadata": [{"name": setting.0, "value": setting.1}],
-            },
-        });
-        let file = resources.join(format!("{store}.yaml"));
-        std::fs::write(file, component.to_string())?;
-    }
     let [http, grpc, internal, metrics] = free_ports();
     let mut args = vec![
         "--app-id=startup".to_owned(),
         "--dapr-listen-addresses=127.0.0.1".to_owned(),
         "--dapr-internal-grpc-listen-address=127.0.0.1".to_owned(),
-        format!("--resources-path={}", resources.display()),
         format!("--dapr-http-port={http}"),
         format!("--dapr-grpc-port={grpc}"),
         format!("--dapr-internal-grpc-port={internal}"),
         format!("--metrics-port={metrics}"),
     ];
-    let sentry = match way {
-        Way::Plain => None,
-        Way::MutualTls => Some(Sentry::start().await?),
-    };
-    if let Some(sentry) = &sentry {
-        args.extend([
-            "--enable-mtls".to_owned(),
-            "--control-plane-trust-domain=localhost".to_owned(),
-            format!("--sentry-address={}", sentry.address()),
-        ]);
+    let (mut sentry, mut stores) = (None, None);
+    match way {
+        Way::Plain => {}
+        Way::MutualTls => {
+            let started = Sentry::start().await?;
+            args.extend([
+                "--enable-mtls".to_owned(),
+                "--control-plane-trust-domain=localhost".to_owned(),
+                format!("--sentry-address={}", started.address()),
+            ]);
+            sentry = Some(started);
+        }
+        Way::Stores => {
+            args.push(format!("--resources-path={}", folder.display()));
+            stores = Some(Stores::new(folder, grpc)?);
+        }
     }
     Ok(Start {
         args,
         port: http,
         path: "/v1.0/healthz",
-        grpc: Some(grpc),
         sentry,
-        _redis: Some(redis),
+        stores,
     })
 }
 
-/// What most sidecars are asked for: what they have, and values over each API.
-async fn use_api(http: &Http, grpc: u16) -> anyhow::Result<()> {
-    let mut client = DaprClient::connect(format!("http://127.0.0.1:{grpc}")).await?;
-    let metadata = http.get("/v1.0/metadata").await?;
-    ensure!(
-        metadata.status.is_success(),
-        "daprd says {}",
-        metadata.text()
-    );
-    for store in STORES {
-        let path = format!("/v1.0/state/{store}");
-        let saved = http.post(&path, r#"[{"key":"key","value":"value"}]"#).await;
-        let read = http.get(&format!("{path}/key")).await;
-        for reply in [saved, read] {
-            let reply = reply?;
-            ensure!(reply.status.is_success(), "daprd says {}", reply.text());
+impl Stores {
+    /// Writes their components into the folder.
+    fn new(folder: &Path, grpc: u16) -> anyhow::Result<Self> {
+        let redis = Redis::start(&[]).context("redis-server is needed: run `make deps`")?;
+        for store in STORES {
+            let setting = match store {
+                "sqlite" => (
+                    "connectionString",
+                    folder.join("state.db").display().to_string(),
+                ),
+                _ => ("redisHost", redis.address()),
+            };
+            let component = json!({
+                "apiVersion": "dapr.io/v1alpha1", "kind": "Component", "metadata": {"name": store},
+                "spec": {
+                    "type": format!("state.{store}"), "version": "v1", "initTimeout": "120s",
+                    "metadata": [{"name": setting.0, "value": setting.1}],
+                },
+            });
+            let file = folder.join(format!("{store}.yaml"));
+            std::fs::write(file, component.to_string())?;
         }
-        let request = GetStateRequest {
-            store_name: store.to_owned(),
-            key: "key".to_owned(),
-            ..GetStateRequest::default()
-        };
-        client.get_state(request).await?;
+        Ok(Self {
+            grpc,
+            _redis: redis,
+        })
     }
-    Ok(())
+
+    /// Has values saved and read over each API.
+    async fn use_api(&self, http: &Http) -> anyhow::Result<()> {
+        let address = format!("http://127.0.0.1:{}", self.grpc);
+        let mut client = DaprClient::connect(address).await?;
+        for store in STORES {
+            let path = format!("/v1.0/state/{store}");
+            let saved = http.post(&path, r#"[{"key":"key","value":"value"}]"#).await;
+            let read = http.get(&format!("{path}/key")).await;
+            for reply in [saved, read] {
+                let reply = reply?;
+                ensure!(reply.status.is_success(), "daprd says {}", reply.text());
+            }
+            let request = GetStateRequest {
+                store_name: store.to_owned(),
+                key: "key".to_owned(),
+                ..GetStateRequest::default()
+            };
+            client.get_state(request).await?;
+        }
+        Ok(())
+    }
 }
 
 fn sentry(folder: &Path) -> anyhow::Result<Start> {
@@ -255,8 +268,7 @@ fn service(mut args: Vec<String>) -> Start {
         args,
         port: health,
         path: "/healthz",
-        grpc: None,
         sentry: None,
-        _redis: None,
+        stores: None,
     }
 }
