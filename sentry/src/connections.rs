@@ -11,7 +11,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
-use service::{Tasks, net};
+use service::{Gathered, Tasks, net};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -110,13 +110,15 @@ async fn connection<S, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let served = protocol.0.serve_connection(TokioIo::new(stream), service);
-    let mut served = std::pin::pin!(served);
+    let stream = Gathered::new(stream);
+    let served = TokioIo::new(stream.clone());
+    let served = Box::pin(protocol.0.serve_connection(served, service));
+    let mut turns = stream.drive(served);
     tokio::select! {
-        _ = served.as_mut() => {}
+        () = &mut turns => {}
         () = end.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(DRAIN, served).await;
+            turns.work().as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(DRAIN, turns).await;
         }
     }
 }

@@ -11,12 +11,14 @@ pub mod net;
 pub mod quote;
 pub mod signals;
 
+mod gather;
 mod http;
 mod inline;
 mod runtime;
 mod tasks;
 mod version;
 
+pub use gather::{Gathered, Turns};
 pub use inline::{Driven, Inline};
 pub use log::fatal;
 pub use runtime::runtime;
