@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use hyper_util::rt::TokioIo;
 use proto::dapr::sentry::v1::ca_client::CaClient;
 use proto::dapr::sentry::v1::{SignCertificateRequest, SignCertificateResponse};
@@ -11,7 +11,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -151,6 +153,10 @@ impl Client {
         let stream = self.connect().await?;
         let (_, session) = stream.get_ref();
         assert_eq!(session.alpn_protocol(), Some(&b"h2"[..]));
+        ensure!(
+            session.handshake_kind() == Some(HandshakeKind::Full),
+            "the session of an earlier connection was resumed"
+        );
         let chain = session.peer_certificates().context("no certificate")?;
         let (_, leaf) = X509Certificate::from_der(&chain[0])?;
         let names = leaf.subject_alternative_name()?.context("no names")?;
