@@ -70,9 +70,7 @@ impl Authority {
 
     /// The leaf and what stands between it and a root, in PEM.
     pub(crate) fn chain_of(&self, leaf: &Leaf) -> Bytes {
-        let mut out = pem::encode("CERTIFICATE", &leaf.der);
-        out.push_str(&self.chain_pem);
-        out.into()
+        pem::encode_before("CERTIFICATE", &leaf.der, &self.chain_pem).into()
     }
 
     /// The leaf and what stands between it and a root, for TLS.

@@ -11,7 +11,7 @@ use x509_parser::prelude::FromDer;
 
 use super::jws::Algorithm;
 use super::public::{Curve, Kind, PublicKey};
-use crate::x509::{der_integer, der_sequence};
+use crate::x509::Der;
 
 /// The largest set that is read, in bytes.
 pub(crate) const MAX_LEN: usize = 1 << 20;
@@ -74,7 +74,13 @@ impl Jwk {
         let named = || self.members.get("crv")?.as_str();
         match self.kty.as_str() {
             "RSA" => {
-                let bits = der_sequence(&[&der_integer(&bytes("n")?), &der_integer(&bytes("e")?)]);
+                let (n, e) = (bytes("n")?, bytes("e")?);
+                let bits = Der::of(|der| {
+                    der.sequence(|der| {
+                        der.integer(&n);
+                        der.integer(&e);
+                    });
+                });
                 let kind = Kind::Rsa;
                 Some(PublicKey { kind, bits })
             }

@@ -3,7 +3,7 @@
 use aws_lc_rs::signature::{self as sig, UnparsedPublicKey, VerificationAlgorithm};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::x509::{der_bits, der_sequence};
+use crate::x509::{Der, NULL};
 
 const OID_ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 const OID_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
@@ -91,15 +91,27 @@ impl PublicKey {
         Some(Self { kind, bits })
     }
 
-    /// The key as certificates hold it (SubjectPublicKeyInfo).
+    /// Writes the key as certificates hold it (SubjectPublicKeyInfo).
+    pub(crate) fn write_spki(&self, der: &mut Der) {
+        der.sequence(|der| {
+            der.sequence(|der| match self.kind {
+                Kind::Ed25519 => der.oid(OID_ED25519),
+                Kind::Rsa => {
+                    der.oid(OID_RSA);
+                    der.bytes(NULL, &[]);
+                }
+                Kind::Ec(curve) => {
+                    der.oid(OID_EC);
+                    der.oid(curve.oid());
+                }
+            });
+            der.bits(&self.bits);
+        });
+    }
+
+    /// The key as certificates hold it, by itself.
     pub(crate) fn spki(&self) -> Vec<u8> {
-        let oid = |bytes| crate::x509::profile::oid(bytes);
-        let algorithm = match self.kind {
-            Kind::Ed25519 => der_sequence(&[&oid(OID_ED25519)]),
-            Kind::Rsa => der_sequence(&[&oid(OID_RSA), &[0x05, 0x00]]),
-            Kind::Ec(curve) => der_sequence(&[&oid(OID_EC), &oid(curve.oid())]),
-        };
-        der_sequence(&[&algorithm, &der_bits(&self.bits)])
+        Der::of(|der| self.write_spki(der))
     }
 
     /// SHA-256 of the key cut to 160 bits: the subject key id.

@@ -10,4 +10,4 @@ pub(crate) mod pem;
 pub(crate) mod profile;
 
 pub(crate) use certificate::Certificate;
-pub(crate) use der::{bits as der_bits, integer as der_integer, sequence as der_sequence};
+pub(crate) use der::{Der, NULL};

@@ -12,19 +12,25 @@ const MAX_CERTIFICATES: usize = 256;
 
 /// One block with its final line end.
 pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    encode_before(label, der, "")
+}
+
+/// The block, and behind it a text that is PEM already.
+pub(crate) fn encode_before(label: &str, der: &[u8], rest: &str) -> String {
     let body = STANDARD.encode(der);
-    let mut out = String::with_capacity(body.len() + body.len() / 64 + 2 * label.len() + 36);
+    let frame = 2 * label.len() + 36;
+    let mut out = String::with_capacity(frame + body.len() + body.len() / 64 + 1 + rest.len());
     for part in ["-----BEGIN ", label, "-----\n"] {
         out.push_str(part);
     }
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
+    let mut left = body.as_str();
+    while !left.is_empty() {
+        let (line, after) = left.split_at(left.len().min(64));
         out.push_str(line);
         out.push('\n');
-        rest = after;
+        left = after;
     }
-    for part in ["-----END ", label, "-----\n"] {
+    for part in ["-----END ", label, "-----\n", rest] {
         out.push_str(part);
     }
     out

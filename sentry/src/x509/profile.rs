@@ -3,7 +3,7 @@
 use aws_lc_rs::error::Unspecified;
 use rustls::pki_types::CertificateDer;
 
-use super::der::{self, BOOLEAN, OCTET_STRING, SET, bits, integer, sequence, value};
+use super::der::{self, BOOLEAN, Der, NULL, OCTET_STRING, SET};
 use crate::keys::{PublicKey, SigningKey};
 
 /// From when to when, in seconds since the epoch.
@@ -43,18 +43,26 @@ pub(crate) fn leaf(
     dns: &[String],
     validity: Validity,
 ) -> Result<CertificateDer<'static>, Unspecified> {
-    let mut names: Vec<_> = dns.iter().map(|n| value(0x82, &[n.as_bytes()])).collect();
-    names.push(value(0x86, &[uri.as_bytes()]));
-    let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-    let purposes = sequence(&[&oid(SERVER_AUTH), &oid(CLIENT_AUTH)]);
-    let mut extensions = vec![
-        key_usage(SIGNATURE),
-        extension(EXT_KEY_USAGE, false, &purposes),
-    ];
-    extensions.extend(authority(signer));
-    // Critical, because the subject is empty.
-    extensions.push(extension(SUBJECT_ALT_NAME, true, &sequence(&names)));
-    certificate(signer, &sequence(&[]), key, validity, &extensions)
+    let subject = Der::of(|der| der.sequence(|_| {}));
+    certificate(signer, &subject, key, validity, |der| {
+        key_usage(der, SIGNATURE);
+        extension(der, EXT_KEY_USAGE, false, |der| {
+            der.sequence(|der| {
+                der.oid(SERVER_AUTH);
+                der.oid(CLIENT_AUTH);
+            });
+        });
+        authority(der, signer);
+        // Critical, because the subject is empty.
+        extension(der, SUBJECT_ALT_NAME, true, |der| {
+            der.sequence(|der| {
+                for name in dns {
+                    der.bytes(0x82, name.as_bytes());
+                }
+                der.bytes(0x86, uri.as_bytes());
+            });
+        });
+    })
 }
 
 /// A root of its own key.
@@ -106,18 +114,16 @@ fn authority_of(
     usage: &[u8],
     validity: Validity,
 ) -> Result<CertificateDer<'static>, Unspecified> {
-    let ca = sequence(&[&value(BOOLEAN, &[&[0xff]])]);
-    let mut extensions = vec![
-        key_usage(usage),
-        extension(BASIC_CONSTRAINTS, true, &ca),
-        extension(
-            SUBJECT_KEY_ID,
-            false,
-            &value(OCTET_STRING, &[&key.key_id()]),
-        ),
-    ];
-    extensions.extend(authority(signer));
-    certificate(signer, subject, key, validity, &extensions)
+    certificate(signer, subject, key, validity, |der| {
+        key_usage(der, usage);
+        extension(der, BASIC_CONSTRAINTS, true, |der| {
+            der.sequence(|der| der.bytes(BOOLEAN, &[0xff]));
+        });
+        extension(der, SUBJECT_KEY_ID, false, |der| {
+            der.bytes(OCTET_STRING, &key.key_id());
+        });
+        authority(der, signer);
+    })
 }
 
 /// A subject that has an organisation and nothing else, in the string type
@@ -129,30 +135,40 @@ pub(crate) fn name(organization: &str) -> Vec<u8> {
     } else {
         der::UTF8_STRING
     };
-    let text = value(tag, &[organization.as_bytes()]);
-    let attribute = sequence(&[&oid(&[0x55, 0x04, 0x0a]), &text]);
-    sequence(&[&value(SET, &[&attribute])])
+    Der::of(|der| {
+        der.sequence(|der| {
+            der.value(SET, |der| {
+                der.sequence(|der| {
+                    der.oid(&[0x55, 0x04, 0x0a]);
+                    der.bytes(tag, organization.as_bytes());
+                });
+            });
+        });
+    })
 }
 
-/// An object identifier of this content.
-pub(crate) fn oid(content: &[u8]) -> Vec<u8> {
-    value(0x06, &[content])
+fn extension(der: &mut Der, id: &[u8], critical: bool, write: impl FnOnce(&mut Der)) {
+    der.sequence(|der| {
+        der.oid(id);
+        if critical {
+            der.bytes(BOOLEAN, &[0xff]);
+        }
+        der.value(OCTET_STRING, write);
+    });
 }
 
-fn extension(id: &[u8], critical: bool, content: &[u8]) -> Vec<u8> {
-    let flag = value(BOOLEAN, &[&[0xff]]);
-    let content = value(OCTET_STRING, &[content]);
-    let flag: &[u8] = if critical { &flag } else { &[] };
-    sequence(&[&oid(id), flag, &content])
+fn key_usage(der: &mut Der, bits: &[u8]) {
+    extension(der, KEY_USAGE, true, |der| {
+        der.bytes(der::BIT_STRING, bits);
+    });
 }
 
-fn key_usage(bits: &[u8]) -> Vec<u8> {
-    extension(KEY_USAGE, true, &value(der::BIT_STRING, &[bits]))
-}
-
-fn authority(signer: Signer<'_>) -> Option<Vec<u8>> {
-    let id = value(0x80, &[signer.key_id?]);
-    Some(extension(AUTHORITY_KEY_ID, false, &sequence(&[&id])))
+fn authority(der: &mut Der, signer: Signer<'_>) {
+    if let Some(id) = signer.key_id {
+        extension(der, AUTHORITY_KEY_ID, false, |der| {
+            der.sequence(|der| der.bytes(0x80, id));
+        });
+    }
 }
 
 fn certificate(
@@ -160,29 +176,46 @@ fn certificate(
     subject: &[u8],
     key: &PublicKey,
     validity: Validity,
-    extensions: &[Vec<u8>],
+    extensions: impl FnOnce(&mut Der),
 ) -> Result<CertificateDer<'static>, Unspecified> {
     let mut serial = [0; 16];
     aws_lc_rs::rand::fill(&mut serial)?;
-    let (algorithm, parameters) = signer.key.x509_algorithm();
-    let parameters: &[u8] = if parameters { &[0x05, 0x00] } else { &[] };
-    let algorithm = sequence(&[&oid(algorithm), parameters]);
     let time = |seconds| der::time(seconds).ok_or(Unspecified);
-    let validity = sequence(&[&time(validity.not_before)?, &time(validity.not_after)?]);
-    let extensions: Vec<&[u8]> = extensions.iter().map(Vec::as_slice).collect();
-    let body = sequence(&[
-        // Version 3.
-        &[0xa0, 0x03, 0x02, 0x01, 0x02],
-        &integer(&serial),
-        &algorithm,
-        signer.subject,
-        &validity,
-        subject,
-        &key.spki(),
-        &value(0xa3, &[&sequence(&extensions)]),
-    ]);
+    let (begin, end) = (time(validity.not_before)?, time(validity.not_after)?);
+    let algorithm = |der: &mut Der| {
+        let (oid, parameters) = signer.key.x509_algorithm();
+        der.sequence(|der| {
+            der.oid(oid);
+            if parameters {
+                der.bytes(NULL, &[]);
+            }
+        });
+    };
+    let body = Der::of(|der| {
+        der.sequence(|der| {
+            // Version 3.
+            der.raw(&[0xa0, 0x03, 0x02, 0x01, 0x02]);
+            der.integer(&serial);
+            algorithm(der);
+            der.raw(signer.subject);
+            der.sequence(|der| {
+                der.raw(&begin);
+                der.raw(&end);
+            });
+            der.raw(subject);
+            key.write_spki(der);
+            der.value(0xa3, |der| der.sequence(extensions));
+        });
+    });
     let signature = signer.key.sign(&body)?;
-    Ok(sequence(&[&body, &algorithm, &bits(&signature)]).into())
+    let whole = Der::of(|der| {
+        der.sequence(|der| {
+            der.raw(&body);
+            algorithm(der);
+            der.bits(&signature);
+        });
+    });
+    Ok(whole.into())
 }
 
 #[cfg(test)]
