@@ -1,13 +1,15 @@
 //! The programs, each started alone, used a little and ended, under callgrind.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use proto::dapr::runtime::v1::GetStateRequest;
 use proto::dapr::runtime::v1::dapr_client::DaprClient;
+use security::{AnchorSource, Options, Security};
 use serde_json::json;
+use service::Tasks;
 use testkit::redis::Redis;
 use testkit::{Http, Process, eventually, free_ports};
 
@@ -32,6 +34,7 @@ struct Start {
     path: &'static str,
     sentry: Option<Sentry>,
     stores: Option<Stores>,
+    authority: Option<Authority>,
 }
 
 /// The state stores of a sidecar.
@@ -39,6 +42,12 @@ struct Stores {
     /// Where its gRPC API is.
     grpc: u16,
     _redis: Redis,
+}
+
+/// What clients of a Sentry have to know.
+struct Authority {
+    address: String,
+    anchors: PathBuf,
 }
 
 /// What a sidecar is started with.
@@ -119,6 +128,9 @@ impl Start {
         if let Some(stores) = &self.stores {
             stores.use_api(&http).await?;
         }
+        if let Some(authority) = self.authority {
+            authority.give_identity().await?;
+        }
         let code = process.stop(PATIENCE).await?;
         ensure!(code == 0, "it ended with {code}");
         Ok(())
@@ -170,6 +182,7 @@ async fn daprd(folder: &Path, way: Way) -> anyhow::Result<Start> {
         path: "/v1.0/healthz",
         sentry,
         stores,
+        authority: None,
     })
 }
 
@@ -224,6 +237,23 @@ impl Stores {
     }
 }
 
+impl Authority {
+    /// Has a certificate signed, as every sidecar does when it starts.
+    async fn give_identity(self) -> anyhow::Result<()> {
+        let options = Options::from_env("startup", "default", |_| None);
+        let options = Options {
+            sentry_address: self.address,
+            anchors: Some(AnchorSource::File(self.anchors)),
+            mtls: true,
+            ..options.map_err(anyhow::Error::msg)?
+        };
+        let tasks = Tasks::new();
+        Security::start(options, &tasks).await?;
+        tasks.shutdown(PATIENCE).await;
+        Ok(())
+    }
+}
+
 fn sentry(folder: &Path) -> anyhow::Result<Start> {
     let config = folder.join("sentry.yaml");
     std::fs::write(&config, CONFIGURATION)?;
@@ -234,30 +264,40 @@ fn sentry(folder: &Path) -> anyhow::Result<Start> {
         format!("--config={}", config.display()),
         format!("--issuer-credentials={}", issuer.display()),
     ];
-    Ok(service(args))
+    let [port] = free_ports();
+    let authority = Authority {
+        address: format!("127.0.0.1:{port}"),
+        anchors: issuer.join("ca.crt"),
+    };
+    Ok(Start {
+        authority: Some(authority),
+        ..service(port, args)
+    })
 }
 
 fn placement() -> Start {
-    let [raft] = free_ports();
-    service(vec![
+    let [port, raft] = free_ports();
+    let args = vec![
         "--id=p0".to_owned(),
         format!("--initial-cluster=p0=127.0.0.1:{raft}"),
-    ])
+    ];
+    service(port, args)
 }
 
 fn scheduler(folder: &Path) -> Start {
-    let [tools, peer] = free_ports();
-    service(vec![
+    let [port, tools, peer] = free_ports();
+    let args = vec![
         "--id=s0".to_owned(),
         format!("--etcd-initial-cluster=s0=http://127.0.0.1:{peer}"),
         format!("--etcd-client-port={tools}"),
         format!("--etcd-data-dir={}", folder.join("data").display()),
-    ])
+    ];
+    service(port, args)
 }
 
 /// A service of the control plane with these flags and those that all of them have.
-fn service(mut args: Vec<String>) -> Start {
-    let [port, health, metrics] = free_ports();
+fn service(port: u16, mut args: Vec<String>) -> Start {
+    let [health, metrics] = free_ports();
     args.extend([
         "--listen-address=127.0.0.1".to_owned(),
         format!("--port={port}"),
@@ -270,5 +310,6 @@ fn service(mut args: Vec<String>) -> Start {
         path: "/healthz",
         sentry: None,
         stores: None,
+        authority: None,
     }
 }
