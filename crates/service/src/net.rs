@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
 use tokio::sync::Semaphore;
@@ -163,10 +164,7 @@ pub fn each<F, C>(
                 accepted = accepted => accepted,
             };
             let handled = handle(stream, peer);
-            connections.spawn(name, async move {
-                handled.await;
-                drop(permit);
-            });
+            connections.spawn(name, handled.map(move |()| drop(permit)));
         }
     });
 }

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -75,11 +76,7 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let entry = Entry::new(name, &self.group);
-        tokio::spawn(async move {
-            let _entry = entry;
-            future.await
-        })
+        tokio::spawn(listed(Entry::new(name, &self.group), future))
     }
 
     /// Runs a blocking function on a thread of its own, tracked like a task.
@@ -116,6 +113,15 @@ impl Tasks {
     pub fn running(&self) -> Vec<&'static str> {
         self.group.running.lock().names.values().copied().collect()
     }
+}
+
+/// The future with its place on the lists. An async block would be twice as large as
+/// the future: it keeps what it took, and what it waits for beside it.
+fn listed<F: Future>(entry: Entry, future: F) -> impl Future<Output = F::Output> {
+    future.map(move |output| {
+        drop(entry);
+        output
+    })
 }
 
 /// Keeps a task on the lists of its group and of every group around it.
@@ -218,6 +224,18 @@ mod tests {
         let result = tasks.spawn("bad", async { panic!("on purpose") }).await;
         assert!(result.is_err_and(|e| e.is_panic()));
         assert!(tasks.shutdown(LONG).await.is_empty());
+    }
+
+    #[test]
+    fn a_task_is_hardly_larger_than_its_future() {
+        let large = [0_u8; 4096];
+        let future = async move {
+            tokio::task::yield_now().await;
+            large.len()
+        };
+        let size = size_of_val(&future);
+        let listed = listed(Entry::new("large", &Tasks::new().group), future);
+        assert!(size_of_val(&listed) < size + 128);
     }
 
     #[tokio::test]
