@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
@@ -27,6 +27,8 @@ struct Inner<M> {
     labels: Vec<&'static str>,
     bounds: Arc<[f64]>,
     series: RwLock<HashMap<Box<[u8]>, Series<M>>>,
+    /// What takes the rest, once there are as many series as there may be.
+    overflow: OnceLock<Arc<M>>,
 }
 
 struct Series<M> {
@@ -68,6 +70,7 @@ impl<M: Kind> Family<M> {
             labels: labels.to_vec(),
             bounds: bounds.into(),
             series: RwLock::default(),
+            overflow: OnceLock::new(),
         };
         Self {
             inner: Arc::new(inner),
@@ -91,6 +94,9 @@ impl<M: Kind> Family<M> {
             if let Some(series) = inner.series.read().get(key) {
                 return series.metric.clone();
             }
+            if let Some(overflow) = inner.overflow.get() {
+                return overflow.clone();
+            }
             let mut all = inner.series.write();
             if let Some(series) = all.get(key) {
                 return series.metric.clone();
@@ -98,11 +104,14 @@ impl<M: Kind> Family<M> {
             if all.len() < inner.shared.limit {
                 return inner.add(&mut all, key, values);
             }
-            let values = vec![OVERFLOW; inner.labels.len()];
-            with_key(&values, |key| match all.get(key) {
-                Some(series) => series.metric.clone(),
-                None => inner.add(&mut all, key, &values),
-            })
+            let overflow = inner.overflow.get_or_init(|| {
+                let values = vec![OVERFLOW; inner.labels.len()];
+                with_key(&values, |key| match all.get(key) {
+                    Some(series) => series.metric.clone(),
+                    None => inner.add(&mut all, key, &values),
+                })
+            });
+            overflow.clone()
         })
     }
 }
