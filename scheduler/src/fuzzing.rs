@@ -39,7 +39,7 @@ pub fn job(message: &[u8], now: Timestamp) -> Result<Taken, String> {
     let record = Record {
         key: key.as_str().into(),
         revision: 1,
-        job,
+        job: Box::new(job),
         counter: None,
     };
     let target = Target::of(&metadata).map_err(|e| e.to_string())?;
@@ -68,7 +68,7 @@ fn first(record: &Record, target: Target, now: Timestamp) -> First {
         targets: vec![target],
         limits: Vec::new(),
     };
-    let put = Change::Put(Box::new(record.clone()));
+    let put = Change::Put(record.clone());
     let mut events = VecDeque::from([Event::Joined(0, watch), Event::Change(put)]);
     let mut at = now;
     while let Some(event) = events.pop_front() {

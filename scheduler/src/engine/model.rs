@@ -28,8 +28,7 @@ impl Shelf {
             Command::Put { key, job, .. } => {
                 self.revision += 1;
                 self.jobs.insert(key.clone(), (self.revision, *job));
-                let record = self.get(&key).map(Box::new);
-                (Outcome::Done, record.map(Change::Put))
+                (Outcome::Done, self.get(&key).map(Change::Put))
             }
             Command::Delete { key } => (Outcome::Done, self.delete(key)),
             Command::DeletePrefix { .. } => unreachable!("the engine never does"),
@@ -66,7 +65,7 @@ impl Shelf {
         Some(Record {
             key: key.clone(),
             revision,
-            job,
+            job: Box::new(job),
             counter: self.counters.get(key).copied(),
         })
     }
@@ -74,7 +73,7 @@ impl Shelf {
     /// What a follower is told first.
     pub(super) fn image(&self) -> Vec<Change> {
         let all = self.jobs.keys().filter_map(|key| self.get(key));
-        let all = all.map(|record| Change::Put(Box::new(record)));
+        let all = all.map(Change::Put);
         let begin = std::iter::once(Change::Reset);
         begin.chain(all).chain([Change::Synced]).collect()
     }

@@ -217,7 +217,7 @@ impl World {
                 let (key, revision) = (record.key.clone(), record.revision);
                 let version = revision.to_be_bytes().to_vec();
                 for job in [
-                    &mut record.job,
+                    &mut *record.job,
                     &mut self.shelf.jobs.get_mut(&key).unwrap().1,
                 ] {
                     let job = job.job.as_mut().unwrap();

@@ -317,7 +317,7 @@ fn when_the_share_ends_nothing_new_fires_and_what_is_open_is_counted() {
     // The share begins anew, perhaps with the same job.
     let next = bench.shelf.get(&"app||ns||app||next".into()).unwrap();
     bench.on(Event::Change(Change::Reset));
-    bench.on(Event::Change(Change::Put(Box::new(next))));
+    bench.on(Event::Change(Change::Put(next)));
     assert_eq!(bench.delivered(), sent(&[(1, 2, "next")]));
 }
 

@@ -104,7 +104,7 @@ pub(crate) fn show_named(record: Record) -> Option<NamedJob> {
     Some(NamedJob {
         name,
         metadata: Some(metadata),
-        job: Some(show(record.job)),
+        job: Some(show(*record.job)),
     })
 }
 

@@ -75,7 +75,7 @@ impl Service {
             return Err(Status::not_found(format!("job not found: {name}")));
         };
         Ok(GetJobResponse {
-            job: Some(records::show(record.job)),
+            job: Some(records::show(*record.job)),
         })
     }
 

@@ -89,7 +89,8 @@ pub struct Record {
     pub key: Key,
     /// The revision of the job, not of its counter.
     pub revision: u64,
-    pub job: stored::Job,
+    /// As a caller made it: it changes threads without being copied or freed there.
+    pub job: Box<stored::Job>,
     /// The counter under the job's key, also one that belongs to an earlier
     /// version of the job; see [`Record::count`].
     pub counter: Option<stored::Counter>,
@@ -112,7 +113,7 @@ pub enum Change {
     /// Nothing that was told before holds any longer.
     Reset,
     /// A job was written, or is there.
-    Put(Box<Record>),
+    Put(Record),
     /// A job was removed; it may be there again with a higher revision than that
     /// of its removal.
     Deleted { key: Key, revision: u64 },

@@ -121,7 +121,7 @@ impl Face {
                     return Err(Status::failed_precondition(text));
                 };
                 let counter = decode(&put.value)?;
-                self.put_job(name, record.job, Some(counter)).await?;
+                self.put_job(name, *record.job, Some(counter)).await?;
             }
             (_, name) => {
                 let counter = paired.get(name).cloned();

@@ -145,8 +145,7 @@ impl Follower {
                 let own = records
                     .into_iter()
                     .filter(|r| term.layout.owns(r.job.partition_id));
-                self.ready
-                    .extend(own.map(|record| Change::Put(Box::new(record))));
+                self.ready.extend(own.map(Change::Put));
                 self.state = State::Reading(term, hold, reading, revision);
             }
             Ok(None) => {
@@ -183,9 +182,7 @@ async fn changes(
     let counted = reading::count(client, &mut written).await;
     counted.map_err(|error| error.to_string())?;
     // The order does not matter: each has its revision.
-    let written = written
-        .into_iter()
-        .map(|record| Change::Put(Box::new(record)));
+    let written = written.into_iter().map(Change::Put);
     Ok(written.chain(removed).collect())
 }
 

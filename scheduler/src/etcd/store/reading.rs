@@ -119,7 +119,7 @@ pub(super) fn record(pair: &KeyValue) -> Option<Record> {
         Ok(job) => Some(Record {
             key: key.into(),
             revision: pair.mod_revision.cast_unsigned(),
-            job,
+            job: Box::new(job),
             counter: None,
         }),
         Err(error) => {

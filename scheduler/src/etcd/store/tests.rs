@@ -154,7 +154,7 @@ async fn commands_do_what_they_say() {
     // The same job again is the answer to an attempt whose answer was lost.
     assert_eq!(apply(put("a", 1, false)).await, Outcome::Done);
     let first = read("a").await.unwrap();
-    assert_eq!((first.job.clone(), first.counter), (job(1), None));
+    assert_eq!((&*first.job, first.counter), (&job(1), None));
     let count = |revision| Command::PutCounter {
         key: "a".into(),
         revision,
@@ -172,7 +172,7 @@ async fn commands_do_what_they_say() {
     };
     assert_eq!(apply(end(first.revision)).await, Outcome::Changed);
     let second = read("a").await.unwrap();
-    assert_eq!((second.job, second.counter), (job(3), None));
+    assert_eq!((&*second.job, second.counter), (&job(3), None));
     assert_eq!(apply(end(second.revision)).await, Outcome::Done);
     assert_eq!(read("a").await, None);
 
@@ -224,7 +224,7 @@ async fn jobs_of_an_existing_cluster_are_taken_over() {
     let Some(Change::Put(record)) = changes.next().await else {
         panic!("the job was not told");
     };
-    assert_eq!((&*record.key, &record.job), ("app||ns||a||b", &job(5)));
+    assert_eq!((&*record.key, &*record.job), ("app||ns||a||b", &job(5)));
     assert_eq!(record.count(), Some(&counter(5, 3)));
     assert!(matches!(changes.next().await, Some(Change::Synced)));
     // And written back as it was.

@@ -130,7 +130,7 @@ impl Follower {
         match page.await {
             Ok(page) => {
                 self.from = after(&page);
-                let records = page.into_iter().map(|r| Change::Put(Box::new(r)));
+                let records = page.into_iter().map(Change::Put);
                 self.ready.extend(records);
                 if self.from.is_none() {
                     self.ready.push_back(Change::Synced);

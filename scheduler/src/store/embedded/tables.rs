@@ -169,7 +169,7 @@ impl<'t> Batch<'t> {
                 key,
                 job,
                 overwrite,
-            } => self.put(key, *job, overwrite),
+            } => self.put(key, job, overwrite),
             Command::Delete { key } => {
                 self.delete(key)?;
                 Ok(Outcome::Done)
@@ -204,7 +204,7 @@ impl<'t> Batch<'t> {
     fn put(
         &mut self,
         key: Key,
-        job: stored::Job,
+        job: Box<stored::Job>,
         overwrite: bool,
     ) -> Result<Outcome, StorageError> {
         if !overwrite && self.jobs.get(&*key)?.is_some() {
@@ -224,12 +224,12 @@ impl<'t> Batch<'t> {
             false => None,
         };
         let counter = counter.map(|guard| decode(guard.value())).transpose()?;
-        self.changes.push(Change::Put(Box::new(Record {
+        self.changes.push(Change::Put(Record {
             key,
             revision,
             job,
             counter,
-        })));
+        }));
         Ok(Outcome::Done)
     }
 
@@ -337,7 +337,7 @@ impl Snapshot {
         let counter = self.counters.get(&*key)?;
         Ok(Record {
             revision,
-            job: decode(job)?,
+            job: Box::new(decode(job)?),
             counter: counter.map(|guard| decode(guard.value())).transpose()?,
             key,
         })
