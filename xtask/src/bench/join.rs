@@ -1,108 +1,111 @@
 //! A sidecar as placement sees it: it joins and answers every order.
 
-use std::convert::Infallible;
+use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::Request;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use anyhow::{Context, bail};
+use parking_lot::Mutex;
 use prost::Message;
 use proto::dapr::placement::v1::{Host, HostOperation, PlacementOrder};
 use service::Tasks;
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+
+use super::wire::Wire;
 
 const PATH: &str = "/dapr.proto.placement.v1.Placement/ReportDaprStatus";
+const TYPE: &str = "cart";
 /// No order without tables is longer.
 const SHORT: usize = 64;
 
-/// Joins sidecar `number` of `count`, and returns when it has the table with
-/// everybody in it; it goes on to answer until the tasks end.
-pub(super) async fn join(port: u16, number: u32, count: u32, tasks: Tasks) -> anyhow::Result<()> {
-    let mut stream = Stream::open(port, number, &tasks).await?;
-    let whole = whole(count);
-    while stream.answer().await? < whole {}
-    tasks.spawn(
-        "rest",
-        async move { while stream.answer().await.is_ok() {} },
-    );
-    Ok(())
+/// Those that join together.
+pub(super) struct Crowd {
+    count: u32,
+    /// The orders with tables that came, and which of them have everybody in it: who
+    /// gets one first decodes it, all others compare theirs with it.
+    updates: Mutex<Vec<(Vec<u8>, bool)>>,
+}
+
+impl Crowd {
+    pub(super) fn new(count: u32) -> Arc<Self> {
+        Arc::new(Self {
+            count,
+            updates: Mutex::default(),
+        })
+    }
+
+    /// Joins sidecar `number`, and returns when it has the table with everybody in it;
+    /// it goes on to answer until the tasks end.
+    pub(super) async fn join(
+        self: Arc<Self>,
+        port: u16,
+        number: u32,
+        tasks: Tasks,
+    ) -> anyhow::Result<()> {
+        let wire = Wire::open(port, PATH, &report(number)).await?;
+        let mut stream = Stream {
+            id: app_id(number),
+            wire,
+            version: 0,
+        };
+        while !stream
+            .answer(&self)
+            .await
+            .with_context(|| format!("the stream of {number}"))?
+        {}
+        tasks.spawn("rest", async move {
+            while stream.answer(&self).await.is_ok() {}
+        });
+        Ok(())
+    }
+
+    /// How many rounds brought a table.
+    pub(super) fn rounds(&self) -> usize {
+        self.updates.lock().len()
+    }
+
+    /// Whether everybody is in the table of this order.
+    fn is_whole(&self, update: &[u8]) -> anyhow::Result<bool> {
+        let mut updates = self.updates.lock();
+        if let Some((_, whole)) = updates.iter().rev().find(|(known, _)| known == update) {
+            return Ok(*whole);
+        }
+        let tables = PlacementOrder::decode(update)?.tables;
+        let tables = tables.context("an order without tables is long")?;
+        let hosts = tables.entries.get(TYPE).map(|table| &table.load_map);
+        let whole = (0..self.count)
+            .all(|number| hosts.is_some_and(|hosts| hosts.contains_key(&name(number))));
+        updates.push((update.to_vec(), whole));
+        Ok(whole)
+    }
 }
 
 struct Stream {
-    number: u32,
-    requests: mpsc::Sender<Result<Frame<Bytes>, Infallible>>,
-    orders: Incoming,
-    buffer: BytesMut,
+    id: String,
+    wire: Wire,
     /// Of the last lock.
     version: u64,
 }
 
 impl Stream {
-    async fn open(port: u16, number: u32, tasks: &Tasks) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.set_nodelay(true)?;
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        // As a client of gRPC in Go begins.
-        builder
-            .initial_stream_window_size(65_535)
-            .initial_connection_window_size(65_535);
-        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-        tasks.spawn("connection", connection);
-        let (requests, queue) = mpsc::channel(8);
-        let request = Request::post(format!("http://127.0.0.1:{port}{PATH}"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(StreamBody::new(ReceiverStream::new(queue)))?;
-        say(&requests, &report(number)).await?;
-        Ok(Self {
-            number,
-            requests,
-            orders: sender.send_request(request).await?.into_body(),
-            buffer: BytesMut::new(),
-            version: 0,
-        })
-    }
-
-    /// Answers the next order, and says how long it was.
-    async fn answer(&mut self) -> anyhow::Result<usize> {
-        let message = self.next().await?;
-        let length = message.len();
-        let operation = if length > SHORT {
-            // Tables are not decoded, that would take most of the machine.
-            HostOperation::Update
-        } else {
-            let order = PlacementOrder::decode(message)?;
-            self.version = order.version;
-            operation(&order.operation)?
+    /// Answers the next order; whether it is a table with everybody in it.
+    async fn answer(&mut self, crowd: &Crowd) -> anyhow::Result<bool> {
+        let version = &mut self.version;
+        let read = |order: &[u8]| {
+            if order.len() > SHORT {
+                return Ok((HostOperation::Update, crowd.is_whole(order)?));
+            }
+            let order = PlacementOrder::decode(order)?;
+            *version = order.version;
+            anyhow::Ok((operation(&order.operation)?, false))
         };
+        let (operation, whole) = self.wire.hear(read).await??;
         let ack = Host {
-            id: app_id(self.number),
+            id: self.id.clone(),
             namespace: "default".to_owned(),
             operation: operation.into(),
             version: Some(self.version),
             ..Host::default()
         };
-        say(&self.requests, &ack).await?;
-        Ok(length)
-    }
-
-    async fn next(&mut self) -> anyhow::Result<Bytes> {
-        loop {
-            if let Some(message) = cut(&mut self.buffer) {
-                return Ok(message);
-            }
-            let frame = self.orders.frame().await;
-            let frame = frame.with_context(|| format!("the stream of {} ended", self.number))?;
-            let Ok(data) = frame?.into_data() else {
-                bail!("placement closes the stream of {}", self.number);
-            };
-            self.buffer.extend_from_slice(&data);
-        }
+        self.wire.say(&ack).await?;
+        Ok(whole)
     }
 }
 
@@ -119,52 +122,22 @@ fn operation(name: &str) -> anyhow::Result<HostOperation> {
 #[allow(deprecated)]
 fn report(number: u32) -> Host {
     Host {
-        name: format!("10.0.{}.{}:50002", 100 + number / 100, 100 + number % 100),
+        name: name(number),
         id: app_id(number),
         namespace: "default".to_owned(),
-        entities: vec!["cart".to_owned()],
+        entities: vec![TYPE.to_owned()],
         api_level: 20,
         operation: HostOperation::Report.into(),
         ..Host::default()
     }
 }
 
+fn name(number: u32) -> String {
+    format!("10.0.{}.{}:50002", 100 + number / 100, 100 + number % 100)
+}
+
 fn app_id(number: u32) -> String {
     format!("app-{number:05}")
-}
-
-/// No update without everybody in it is as long as this.
-fn whole(count: u32) -> usize {
-    let host = report(0);
-    let entry = host.encoded_len() + host.name.len() + 6;
-    entry * count as usize
-}
-
-async fn say(
-    requests: &mpsc::Sender<Result<Frame<Bytes>, Infallible>>,
-    host: &Host,
-) -> anyhow::Result<()> {
-    let mut frame = BytesMut::new();
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(host.encoded_len())?);
-    host.encode(&mut frame)?;
-    let frame = Ok(Frame::data(frame.freeze()));
-    ensure!(
-        requests.send(frame).await.is_ok(),
-        "placement does not listen"
-    );
-    Ok(())
-}
-
-/// The next whole message.
-fn cut(buffer: &mut BytesMut) -> Option<Bytes> {
-    let length = buffer.get(1..5)?.try_into().ok().map(u32::from_be_bytes)?;
-    let length = length as usize;
-    if buffer.len() < 5 + length {
-        return None;
-    }
-    buffer.advance(5);
-    Some(buffer.split_to(length).freeze())
 }
 
 #[cfg(test)]
@@ -173,46 +146,41 @@ mod tests {
 
     use super::*;
 
-    // The table's own version is deprecated and still sent.
-    #[allow(deprecated)]
-    fn update(hosts: u32) -> usize {
-        let hosts = (0..hosts).map(report);
-        let table = PlacementTable {
-            load_map: hosts.map(|host| (host.name.clone(), host)).collect(),
-            ..PlacementTable::default()
-        };
-        let tables = PlacementTables {
-            entries: [("cart".to_owned(), table)].into(),
-            version: "1000".to_owned(),
-            replication_factor: 1000,
-            ..PlacementTables::default()
-        };
+    fn order(operation: &str, hosts: Option<u32>) -> Vec<u8> {
+        let tables = hosts.map(|hosts| {
+            let hosts = (0..hosts).map(report);
+            let table = PlacementTable {
+                load_map: hosts.map(|host| (host.name.clone(), host)).collect(),
+                ..PlacementTable::default()
+            };
+            PlacementTables {
+                entries: [(TYPE.to_owned(), table)].into(),
+                ..PlacementTables::default()
+            }
+        });
         let order = PlacementOrder {
-            tables: Some(tables),
-            operation: "update".to_owned(),
-            version: 1000,
+            operation: operation.to_owned(),
+            version: u64::MAX,
+            tables,
         };
-        order.encoded_len()
+        order.encode_to_vec()
     }
 
     #[test]
-    fn only_an_update_with_everybody_in_it_is_as_long_as_the_whole_table() {
-        for count in [1, 10, 1000] {
-            assert!(update(count) >= whole(count));
-            assert!(update(count - 1) < whole(count));
+    fn only_a_table_with_everybody_in_it_is_whole_to_whoever_gets_it() {
+        let crowd = Crowd::new(10);
+        for _ in 0..2 {
+            assert!(!crowd.is_whole(&order("update", Some(9))).unwrap());
+            assert!(crowd.is_whole(&order("update", Some(10))).unwrap());
         }
+        assert!(crowd.is_whole(&order("update", None)).is_err());
     }
 
     #[test]
     fn orders_without_tables_are_shorter_than_any_with_one() {
         for operation in ["lock", "unlock"] {
-            let order = PlacementOrder {
-                operation: operation.to_owned(),
-                version: u64::MAX,
-                tables: None,
-            };
-            assert!(order.encoded_len() <= SHORT);
+            assert!(order(operation, None).len() <= SHORT);
         }
-        assert!(update(1) > SHORT);
+        assert!(order("update", Some(1)).len() > SHORT);
     }
 }

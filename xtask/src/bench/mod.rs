@@ -25,6 +25,7 @@ mod sidecar;
 mod sign;
 mod store;
 mod stored;
+mod wire;
 
 use std::time::Duration;
 

@@ -1,11 +1,12 @@
 //! Many sidecars that join a placement service at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use service::Tasks;
 use tokio::time::{Instant, sleep};
 
-use super::join::join;
+use super::join::Crowd;
 use super::plane::{Member, Plane};
 use super::report::Table;
 use super::{median, mib, millis, process};
@@ -25,31 +26,36 @@ pub(super) async fn measure(table: &mut Table) -> anyhow::Result<()> {
         let text = format!("{} RSS, {} PSS", mib(rss), mib(pss));
         table.row(&format!("idle memory, {name}"), text, budget);
     }
-    let (mut times, mut cpu, mut memory) = (Vec::new(), Vec::new(), 0);
+    let (mut times, mut cpu, mut rounds, mut memory) = (vec![], vec![], vec![], 0);
     for _ in 0..SERVICES {
         let placement = Member::placement().await?;
         let tasks = Tasks::new();
         let before = process::cpu(&[placement.id()])?;
-        times.push(together(placement.port, &tasks).await?);
+        let crowd = Crowd::new(SIDECARS);
+        times.push(together(&crowd, placement.port, &tasks).await?);
         sleep(REST).await;
         cpu.push(process::cpu(&[placement.id()])?.saturating_sub(before));
         (memory, _) = process::memory(placement.id())?;
         tasks.shutdown(REST).await;
+        rounds.push(crowd.rounds());
     }
     let name = format!("{SIDECARS} sidecars join at once: all have the final table");
     table.row(&name, millis(median(times)), "200 ms");
     let name = format!("{SIDECARS} sidecars join at once: CPU of placement");
     table.row(&name, millis(median(cpu)), "300 ms");
+    let name = format!("{SIDECARS} sidecars join at once: tables that were sent");
+    let rounds: Vec<_> = rounds.iter().map(ToString::to_string).collect();
+    table.row(&name, rounds.join(", "), "");
     let name = format!("memory of placement with {SIDECARS} sidecars");
     table.row(&name, mib(memory), "");
     Ok(())
 }
 
 /// Until all have the table with everybody in it; they stay until the tasks end.
-async fn together(port: u16, tasks: &Tasks) -> anyhow::Result<Duration> {
+async fn together(crowd: &Arc<Crowd>, port: u16, tasks: &Tasks) -> anyhow::Result<Duration> {
     let begin = Instant::now();
     let joining: Vec<_> = (0..SIDECARS)
-        .map(|number| tasks.spawn("sidecar", join(port, number, SIDECARS, tasks.clone())))
+        .map(|number| tasks.spawn("sidecar", crowd.clone().join(port, number, tasks.clone())))
         .collect();
     for joined in joining {
         joined.await??;

@@ -39,8 +39,9 @@ How it is measured:
   and scheduler together.
 - Lateness: the app is in the benchmark's own process and notes when a request reaches it.
   The due times are spread evenly over one second, registered at the scheduler itself.
-- Placement: clients of our own that answer each order and do not read the tables, which
-  would take more of the machine than what is measured; median of five services.
+- Placement: clients of our own, which take less of the machine than a library's would.
+  Each answers every order and compares its table with that of the others, of which one
+  is decoded; median of five services.
 
 Known lies:
 
