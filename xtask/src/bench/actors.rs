@@ -19,32 +19,53 @@ use super::{mib, process};
 const IDS: u32 = 1000;
 const BUDGET: &str = "20,000 per CPU second, p99 3500 µs";
 
-/// An app whose sidecar hosts its actors, and a sidecar that only calls them.
+/// An app whose sidecar hosts its actors, a sidecar that only calls them, and what
+/// they are compared with.
 struct Scene {
     host: Sidecar,
     caller: Sidecar,
-    _app: Process,
+    app: Process,
+    app_port: u16,
+    hop: Process,
+    hop_port: u16,
     _plane: Plane,
 }
 
 pub(super) async fn measure(table: &mut Table, span: Duration) -> anyhow::Result<()> {
     let scene = Scene::start().await?;
     let (host, caller) = (&scene.host, &scene.caller);
-    for (name, near, pids, budget) in [
-        ("actor call, one host", host, vec![host.id()], BUDGET),
+    for (name, port, pids, budget) in [
+        (
+            "actor's app, called directly",
+            scene.app_port,
+            vec![scene.app.id()],
+            "",
+        ),
+        (
+            "actor's app, through a bare hop",
+            scene.hop_port,
+            vec![scene.hop.id()],
+            "floor",
+        ),
+        (
+            "actor call, one host",
+            host.http_port,
+            vec![host.id()],
+            BUDGET,
+        ),
         (
             "actor call, through another sidecar",
-            caller,
+            caller.http_port,
             vec![caller.id(), host.id()],
             "",
         ),
     ] {
-        let figures = load::measure(&call(near, &turn(), IDS), Load::Maximum, span, &pids).await?;
+        let figures = load::measure(&call(port, &turn(), IDS), Load::Maximum, span, &pids).await?;
         table.block(name, CALLERS, figures, budget);
     }
     let (before, _) = process::memory(host.id())?;
     let new = Rc::new(Cell::new(IDS));
-    let each_new = call(host, &new, u32::MAX);
+    let each_new = call(host.http_port, &new, u32::MAX);
     let figures = load::measure(&each_new, Load::Maximum, span, &[host.id()]).await?;
     table.block("actor call, a new actor each", CALLERS, figures, "");
     let (after, _) = process::memory(host.id())?;
@@ -63,6 +84,7 @@ impl Scene {
         let plane = Plane::start().await?;
         let app_port = free_port();
         let app = servers::actors(app_port)?;
+        let hop_port = free_port();
         let sidecar = |app_id: &str, app: Option<u16>| {
             let app_id = format!("bench-{app_id}-{}", std::process::id());
             let setup = Setup {
@@ -78,20 +100,24 @@ impl Scene {
         let scene = Self {
             host: sidecar("actors", Some(app_port))?,
             caller: sidecar("caller", None)?,
-            _app: app,
+            app,
+            app_port,
+            hop: servers::hop(hop_port, app_port)?,
+            hop_port,
             _plane: plane,
         };
+        call(hop_port, &turn(), IDS).works().await;
         for sidecar in [&scene.host, &scene.caller] {
             sidecar.ready().await?;
-            call(sidecar, &turn(), IDS).works().await;
+            call(sidecar.http_port, &turn(), IDS).works().await;
         }
         Ok(scene)
     }
 }
 
 /// Calls of one actor after the other, of as many as there are.
-fn call(through: &Sidecar, turn: &Rc<Cell<u32>>, actors: u32) -> Call {
-    let (port, turn) = (through.http_port, turn.clone());
+fn call(port: u16, turn: &Rc<Cell<u32>>, actors: u32) -> Call {
+    let turn = turn.clone();
     let body = Bytes::from(vec![b'x'; 1024]);
     let next = move || {
         let id = turn.get() % actors;

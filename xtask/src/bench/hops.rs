@@ -1,5 +1,6 @@
-//! The floor of a call between two apps: two bare hops with nothing but the same
-//! transport, HTTP/1 in, HTTP/2 over mutual TLS between them, HTTP/1 out.
+//! The floors of calls: between two apps two bare hops with nothing but the same
+//! transport, HTTP/1 in, HTTP/2 over mutual TLS between them, HTTP/1 out; to the own
+//! app one, HTTP/1 in and out.
 
 use std::net::SocketAddr;
 
@@ -8,7 +9,7 @@ use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, client, server};
+use hyper::{Request, Response, client, server};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -73,9 +74,7 @@ pub(super) async fn far(port: u16, app: u16) -> anyhow::Result<()> {
     let acceptor = identity(FAR, &tasks).await?.peer_acceptor();
     let acceptor = acceptor.context("without mutual TLS this is no floor")?;
     let there = Authority::try_from(format!("127.0.0.1:{app}"))?;
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let client = client();
     let listener = listener(port).await?;
     let mut connections = JoinSet::new();
     loop {
@@ -86,14 +85,7 @@ pub(super) async fn far(port: u16, app: u16) -> anyhow::Result<()> {
             let Ok((stream, _)) = acceptor.accept(stream).await else {
                 return;
             };
-            let service = service_fn(move |request: Request<Incoming>| {
-                let (client, there) = (client.clone(), there.clone());
-                async move {
-                    let mut request = addressed(request, &there)?;
-                    *request.version_mut() = http::Version::HTTP_11;
-                    Ok::<_, anyhow::Error>(client.request(request).await?)
-                }
-            });
+            let service = service_fn(move |request| pass(request, client.clone(), there.clone()));
             let _ = server::conn::http2::Builder::new(TokioExecutor::new())
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
@@ -101,6 +93,45 @@ pub(super) async fn far(port: u16, app: u16) -> anyhow::Result<()> {
                 .await;
         });
     }
+}
+
+/// Calls go to the app as they come: the floor of a sidecar that calls its own app.
+pub(super) async fn plain(port: u16, app: u16) -> anyhow::Result<()> {
+    let there = Authority::try_from(format!("127.0.0.1:{app}"))?;
+    let client = client();
+    let listener = listener(port).await?;
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (client, there) = (client.clone(), there.clone());
+        connections.spawn(async move {
+            let service = service_fn(move |request| pass(request, client.clone(), there.clone()));
+            let connection = server::conn::http1::Builder::new();
+            let _ = connection
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+type App = Client<HttpConnector, Incoming>;
+
+fn client() -> App {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// Calls the app over HTTP/1.
+async fn pass(
+    request: Request<Incoming>,
+    client: App,
+    there: Authority,
+) -> anyhow::Result<Response<Incoming>> {
+    let mut request = addressed(request, &there)?;
+    *request.version_mut() = http::Version::HTTP_11;
+    Ok(client.request(request).await?)
 }
 
 async fn listener(port: u16) -> anyhow::Result<TcpListener> {

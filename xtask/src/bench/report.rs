@@ -33,7 +33,8 @@ How it is measured:
 - A certificate is one request of the same client: Sentry checks the request's signature
   and signs. CPU is Sentry's; a connection of its own includes the TLS handshake.
 - Actors: 1 KiB goes to an actor of the app and comes back, over 1,000 actors in turn, or
-  to a new one with each call. CPU is that of the sidecars. They speak in the clear.
+  to a new one with each call. CPU is that of the sidecars. They speak in the clear. Beside
+  them the same calls go to the app directly, and through a bare hop: HTTP/1 in and out.
 - Jobs and reminders are registered through a sidecar, due in a day, each under a name of
   its own; an answer means that the scheduler has them on its disk. CPU is that of sidecar
   and scheduler together.

@@ -20,6 +20,9 @@ pub(super) enum Server {
     /// The hop that calls the app.
     #[command(hide = true)]
     Far { port: u16, app: u16 },
+    /// The only hop before an app.
+    #[command(hide = true)]
+    Hop { port: u16, app: u16 },
 }
 
 impl Server {
@@ -29,6 +32,7 @@ impl Server {
             Self::Actors { port } => echo::serve(port, Some(WISHES)).await,
             Self::Near { port, far } => hops::near(port, far).await,
             Self::Far { port, app } => hops::far(port, app).await,
+            Self::Hop { port, app } => hops::plain(port, app).await,
         }
     }
 }
@@ -43,6 +47,11 @@ pub(super) fn echo(port: u16) -> anyhow::Result<Process> {
 
 pub(super) fn actors(port: u16) -> anyhow::Result<Process> {
     this("actors", [port])?.start()
+}
+
+/// A hop to the app.
+pub(super) fn hop(port: u16, app: u16) -> anyhow::Result<Process> {
+    this("hop", [port, app])?.start()
 }
 
 /// Two hops with identities from this Sentry, and what they say about it.
