@@ -53,6 +53,10 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
         if self.waiting.len() >= MOST {
             ready!(self.send(cx))?;
         }
+        // A large piece is not worth a copy.
+        if self.waiting.is_empty() && parts.iter().map(|part| part.len()).sum::<usize>() >= MOST {
+            return Pin::new(&mut self.io).poll_write_vectored(cx, parts);
+        }
         let before = self.waiting.len();
         for part in parts {
             let room = MOST - self.waiting.len();
@@ -239,6 +243,18 @@ mod tests {
         }
         assert_eq!(&read, b"settingsanswer");
         assert_eq!(*pieces.lock(), [14]);
+    }
+
+    #[tokio::test]
+    async fn a_large_piece_goes_straight_to_the_stream() {
+        let (stream, mut far, pieces) = noted(1 << 16);
+        let mut writer = stream.clone();
+        writer.write_all(&[7; MOST]).await.unwrap();
+        assert_eq!(*pieces.lock(), [MOST]);
+        assert_eq!(stream.stream.lock().waiting.capacity(), 0);
+        let mut read = [0; MOST];
+        far.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, [7; MOST]);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use security::{Acceptor, SpiffeId};
-use service::Tasks;
+use service::{Gathered, Tasks};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,11 @@ impl Listener {
 
 /// How connections of one server are spoken to.
 #[derive(Clone)]
-pub(crate) struct Protocol(Builder<TokioExecutor>);
+pub(crate) struct Protocol {
+    builder: Builder<TokioExecutor>,
+    /// Whether an answer is many small writes.
+    gathered: bool,
+}
 
 impl Protocol {
     /// HTTP/1.1, and HTTP/2 in clear text where `h2c` is set. `max_head` is the
@@ -67,7 +71,10 @@ impl Protocol {
             .http2()
             .timer(TokioTimer::new())
             .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX));
-        Self(if h2c { builder } else { builder.http1_only() })
+        Self {
+            builder: if h2c { builder } else { builder.http1_only() },
+            gathered: false,
+        }
     }
 
     /// HTTP/2 only, with the limits and the keepalive of upstream's gRPC servers.
@@ -82,7 +89,10 @@ impl Protocol {
             .max_concurrent_streams(MOST_STREAMS)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(1 << 21);
-        Self(builder)
+        Self {
+            builder,
+            gathered: true,
+        }
     }
 }
 
@@ -196,16 +206,30 @@ where
     });
 }
 
-/// Serves one connection to its end.
+/// Serves one connection to its end. A client that goes away or speaks no HTTP is its own
+/// affair.
 async fn converse<S, IO>(protocol: &Protocol, stream: IO, service: S, end: &CancellationToken)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serves,
 {
-    let served = protocol.0.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(served);
+    if protocol.gathered {
+        let stream = Gathered::new(stream);
+        let io = TokioIo::new(stream.clone());
+        let served = Box::pin(protocol.builder.serve_connection(io, service));
+        let mut turns = stream.drive(served);
+        tokio::select! {
+            () = &mut turns => {}
+            () = end.cancelled() => {
+                turns.work().as_mut().graceful_shutdown();
+                turns.await;
+            }
+        }
+        return;
+    }
+    let io = TokioIo::new(stream);
+    let mut served = std::pin::pin!(protocol.builder.serve_connection(io, service));
     tokio::select! {
-        // A client that goes away or speaks no HTTP is its own affair.
         _ = served.as_mut() => {}
         () = end.cancelled() => {
             served.as_mut().graceful_shutdown();
