@@ -27,11 +27,11 @@ pub(super) enum Program {
     Scheduler,
 }
 
-/// How a program is started, and where it tells that it is healthy.
+/// How a program is started, and what it answers once it is healthy.
 struct Start {
     args: Vec<String>,
     port: u16,
-    path: &'static str,
+    paths: &'static [&'static str],
     sentry: Option<Sentry>,
     stores: Option<Stores>,
     authority: Option<Authority>,
@@ -49,6 +49,10 @@ struct Authority {
     address: String,
     anchors: PathBuf,
 }
+
+/// What a process does in its first seconds at rest belongs to its start: a sidecar announces
+/// itself.
+const REST: Duration = Duration::from_secs(5);
 
 /// What a sidecar is started with.
 #[derive(Clone, Copy)]
@@ -119,12 +123,15 @@ impl Start {
         let mut process = builder.start()?;
         let http = Http::port(self.port).within(PATIENCE);
         eventually(PATIENCE, async || {
-            let reply = http.get(self.path).await;
-            let healthy = reply.is_ok_and(|reply| reply.status.is_success());
-            ensure!(healthy, "not healthy:\n{}", process.output());
+            for path in self.paths {
+                let reply = http.get(path).await;
+                let healthy = reply.is_ok_and(|reply| reply.status.is_success());
+                ensure!(healthy, "not healthy:\n{}", process.output());
+            }
             Ok(())
         })
         .await;
+        tokio::time::sleep(REST).await;
         if let Some(stores) = &self.stores {
             stores.use_api(&http).await?;
         }
@@ -179,7 +186,7 @@ async fn daprd(folder: &Path, way: Way) -> anyhow::Result<Start> {
     Ok(Start {
         args,
         port: http,
-        path: "/v1.0/healthz",
+        paths: &["/v1.0/healthz", "/v1.0/metadata"],
         sentry,
         stores,
         authority: None,
@@ -307,7 +314,7 @@ fn service(port: u16, mut args: Vec<String>) -> Start {
     Start {
         args,
         port: health,
-        path: "/healthz",
+        paths: &["/healthz"],
         sentry: None,
         stores: None,
         authority: None,
