@@ -90,7 +90,7 @@ async fn only_so_many_triggers_run_at_once() {
     let mut stream = fake.next_stream().await;
     let large = prost_types::Any {
         type_url: String::new(),
-        value: vec![0; 1 << 17],
+        value: vec![0; 1 << 20],
     };
     let sending = async {
         for id in 0..100 {
